@@ -1,0 +1,230 @@
+import type { MemberView } from './cluster-view.ts';
+import { handOffCandidate } from './hand-off.ts';
+import { proofOf } from './proof.ts';
+import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
+import type { Reason } from './situation.ts';
+
+/** Annotation whose non-blank value lets its pod go, whatever etcd says. */
+export const BREAK_GLASS_ANNOTATION = 'etcd-guard.io/break-glass';
+
+/** How many pods a message names before it says "and N more". */
+const NAMES_SHOWN = 5;
+
+/** One line for a person at 3 a.m.: what, why, and what to do next. */
+export function message(c: Case, reason: Reason): string {
+  return oneLine(MESSAGES[reason](c));
+}
+
+const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
+  NotGuarded: (c) => `No EtcdGuard selects ${pod(c)}.`,
+  AlreadyGoing: (c) => `${pod(c)} is terminating already.`,
+  NotRunningHere: (c) => `${pod(c)} ${notRunning(c)}: no etcd member goes with it.`,
+  PreconditionStale: (c) =>
+    `The request asks for another ${pod(c)} (uid ${c.situation.request.preconditionUid ?? '?'}): the API server will refuse it.`,
+  BreakGlass: (c) =>
+    `Break-glass on ${pod(c)}: "${c.situation.target.breakGlass?.reason.trim() ?? ''}". Etcd was not asked.`,
+  AmbiguousGuard: (c) =>
+    `${pod(c)} is selected by ${c.situation.guards.length} EtcdGuards: ${names(c.situation.guards.map((g) => `${g.namespace}/${g.name}`))}. Make their selectors disjoint.`,
+  KnownDown: (c) =>
+    `${pod(c)} of ${cluster(c)} is down already (its container does not run, its node is Ready, its member does not answer).`,
+  Unverifiable: (c) =>
+    `Can't tell whether ${cluster(c)} can spare ${pod(c)}: ${whyUnverifiable(c)}. Try again once etcd answers; ${breakGlass(c)}`,
+  NotAMember: (c) => `${pod(c)} runs no member of ${cluster(c)}${listed(c)}.`,
+  Learner: (c) => `${pod(c)} is a learner of ${cluster(c)} ${facts(c)}: it has no vote.`,
+  LeaderProtected: leaderProtected,
+  QuorumLost: quorumLost,
+  NothingToLose: (c) =>
+    `${pod(c)} of ${cluster(c)} is not healthy (${c.member?.why ?? 'no answer'}), and ${left(c)} without it ${facts(c)}.`,
+  QuorumAtRisk: quorumAtRisk,
+  Spared: (c) => `${pod(c)} follows in ${cluster(c)}, and ${left(c)} without it ${facts(c)}.`,
+};
+
+/** What the caller of an allowed request should know; each fits the 256 characters of a warning. */
+export function warnings(c: Case, reason: Reason): readonly string[] {
+  const { target, request } = c.situation;
+  const found = (WARNINGS[reason]?.(c) ?? []).concat(denialWarnings(c));
+  if (voterGoes(reason) && target.onEmptyDir) {
+    found.push(`${pod(c)} keeps its data on an emptyDir: it goes with the pod.`);
+  }
+  if (request.dryRun && voterGoes(reason) && isConfirmedLeader(c)) {
+    const to = handOffCandidate(c)?.pod ?? 'another member';
+    found.push(`Leadership of ${cluster(c)} would be moved from ${pod(c)} to ${to} first.`);
+  }
+  return found.map(oneLine);
+}
+
+const WARNINGS: Partial<Readonly<Record<Reason, (c: Case) => string[]>>> = {
+  NotGuarded: (c) =>
+    c.situation.target.looksLikeEtcd
+      ? [`${pod(c)} looks like etcd, but no EtcdGuard selects it: it is not protected.`]
+      : [],
+  BreakGlass: (c) => [`etcd-guard lets ${pod(c)} go unchecked: ${BREAK_GLASS_ANNOTATION} is set.`],
+  Unverifiable: (c) => [
+    `etcd-guard could not judge ${cluster(c)} and lets ${pod(c)} go by policy (unknown: Allow).`,
+  ],
+  QuorumAtRisk: (c) => [
+    `${cluster(c)} loses its quorum without ${pod(c)}: ${left(c)}, quorum is ${c.view?.quorum ?? '?'} (policy quorum: Warn).`,
+  ],
+  Spared: (c) =>
+    c.after.length === c.view?.quorum
+      ? [
+          `${cluster(c)} can lose no further member after ${pod(c)}: ${left(c)}, which is its quorum.`,
+        ]
+      : [],
+};
+
+/** What every answer says, allowed or not. */
+export function denialWarnings(c: Case): string[] {
+  const full = c.view?.noSpace ?? [];
+  if (full.length === 0) return [];
+  return [
+    `${cluster(c)} has a NOSPACE alarm (member ${names(full)}): it refuses writes until it is defragmented and disarmed.`,
+  ];
+}
+
+function voterGoes(reason: Reason): boolean {
+  return reason === 'Spared' || reason === 'QuorumAtRisk' || reason === 'NothingToLose';
+}
+
+function leaderProtected(c: Case): string {
+  if (!isConfirmedLeader(c)) return notConfirmedLeader(c);
+  return `${pod(c)} leads ${cluster(c)} ${facts(c)}. ${leaderAdvice(c)}`;
+}
+
+function notConfirmedLeader(c: Case): string {
+  if (c.member?.namesItselfLeader === true) {
+    return `${pod(c)} names itself leader of ${cluster(c)} ${facts(c)}, and no proof stands against it. Try again once the election has settled.`;
+  }
+  return `Leadership of ${cluster(c)} is being handed to ${pod(c)} ${facts(c)}. Try again in two minutes, or delete a pod that is not involved.`;
+}
+
+function leaderAdvice(c: Case): string {
+  const { handOff } = c.situation;
+  const failed = handOff.kind === 'failed' ? `Moving leadership failed (${handOff.cause}). ` : '';
+  const voters = c.view?.voters ?? 0;
+  if (voters <= 2) return `${failed}${cannotSpare(voters)} ${breakGlass(c)}`;
+  return failed + (isShort(c) ? `Without it ${left(c)}. ${bringBack(c)}` : moveFirst(c));
+}
+
+function moveFirst(c: Case): string {
+  const address = c.situation.pods.find(({ name }) => name === c.situation.target.name)?.address;
+  const endpoint = address ? ` --endpoints=${address}` : '';
+  const followers = c.after.flatMap((member) => member.pods.slice(0, 1)).sort();
+  return `Move leadership first: etcdctl move-leader ${handOffCandidate(c)?.id ?? 'ID'}${endpoint}, or delete a follower: ${names(followers)}.`;
+}
+
+function quorumAtRisk(c: Case): string {
+  if (c.own !== null && !isShort(c)) {
+    const ago = Math.round(c.own.ageMs / 1000);
+    return `${pod(c)} of ${cluster(c)} was allowed ${ago} s ago, but something behind the webhook refused it; look at its PodDisruptionBudget, and try again in two minutes.`;
+  }
+  const voters = c.view?.voters ?? 0;
+  const risk = `${pod(c)} is needed by ${cluster(c)} ${facts(c)}: without it ${left(c)}.`;
+  if (voters <= 2) return `${risk} ${cannotSpare(voters)} ${breakGlass(c)}`;
+  return `${risk} ${bringBack(c)}`;
+}
+
+function quorumLost(c: Case): string {
+  const answering = podsThat(c, 'status');
+  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. Bring the silent members back first; ${breakGlass(c)}`;
+}
+
+function whyUnverifiable(c: Case): string {
+  return whyNothingIsKnown(c) ?? whyClusterIsUnclear(c) ?? proofOf(c).why;
+}
+
+function whyNothingIsKnown(c: Case): string | null {
+  const { obstacle } = c.situation;
+  if (obstacle?.kind === 'OutOfTime') return `there was not enough time to ask${silentOnes(c)}`;
+  if (obstacle?.kind === 'LedgerUnavailable')
+    return `no reservation can be made: ${obstacle.cause}`;
+  return null;
+}
+
+function whyClusterIsUnclear(c: Case): string | null {
+  if (c.view?.list === 'several') return 'its pods answer for two clusters, each with a quorum';
+  if (c.view?.list === 'none') return `no quorum of voters gives one member list${silentOnes(c)}`;
+  if (answersForAnotherCluster(c)) return 'the pod answers for another cluster';
+  return c.view?.leader.kind === 'confirmed' ? null : `no quorum names one leader${silentOnes(c)}`;
+}
+
+function notRunning({ situation: { target } }: Case): string {
+  if (target.mirror) return 'is the mirror of a static pod';
+  return target.unscheduled ? 'has never been scheduled' : 'has ended, and its member is silent';
+}
+
+function listed(c: Case): string {
+  const others = (c.view?.members ?? []).flatMap((member) => member.pods.slice(0, 1)).sort();
+  return others.length === 0 ? '' : ` (its members are ${names(others)})`;
+}
+
+function bringBack(c: Case): string {
+  const missing = (c.view?.members ?? []).filter(
+    (member) => !member.learner && member.health !== 'Healthy' && member.id !== c.memberId,
+  );
+  if (missing.length === 0) return breakGlass(c);
+  return `Not healthy: ${names(missing.map(withCause))}. Wait until they are, then try again.`;
+}
+
+function withCause(member: MemberView): string {
+  return `${member.pods[0] ?? (member.name || member.id)} (${member.why})`;
+}
+
+function breakGlass({ situation: { target } }: Case): string {
+  return `to let it go all the same: kubectl annotate pod ${target.name} -n ${target.namespace} ${BREAK_GLASS_ANNOTATION}="REASON"`;
+}
+
+function cannotSpare(voters: number): string {
+  return voters === 1
+    ? 'A cluster of one voter can spare nobody: add members first, or'
+    : 'A cluster of two voters can spare nobody: add a third member first, or';
+}
+
+function left(c: Case): string {
+  const n = c.after.length;
+  return `${n} healthy ${n === 1 ? 'voter' : 'voters'} would be left`;
+}
+
+function facts({ memberId, view }: Case): string {
+  if (view === null || view.list !== 'agreed') return '';
+  const id = memberId === null ? '' : `member ${memberId}, `;
+  return `(${id}term ${view.term ?? '?'}; ${view.healthyVoters}/${view.voters} voters healthy, quorum ${view.quorum})`;
+}
+
+function silentOnes(c: Case): string {
+  const silent = c.situation.pods.flatMap(({ name }) => {
+    const answer = c.situation.answers?.get(name);
+    if (answer?.kind === 'status') return [];
+    return [`${name}: ${answer?.cause ?? 'not asked'}`];
+  });
+  return silent.length === 0 ? '' : ` (${names(silent)})`;
+}
+
+function podsThat(c: Case, kind: 'status'): readonly string[] {
+  return [...(c.situation.answers ?? [])].flatMap(([name, a]) => (a.kind === kind ? [name] : []));
+}
+
+function pod({ situation: { target } }: Case): string {
+  return target.name;
+}
+
+function cluster({ guard, situation: { target } }: Case): string {
+  return `etcd cluster ${guard?.namespace ?? target.namespace}/${guard?.name ?? '?'}`;
+}
+
+function names(all: readonly string[]): string {
+  const shown = all.slice(0, NAMES_SHOWN).join(', ');
+  return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
+}
+
+function upperFirst(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Texts from outside (causes, reasons) must not break the line or reach a terminal as control codes. */
+function oneLine(text: string): string {
+  return text
+    .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replaceAll(/ {2,}/g, ' ')
+    .trim();
+}

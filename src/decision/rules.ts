@@ -1,0 +1,364 @@
+import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
+import type { ClusterView } from './cluster-view.ts';
+import { getsHandOff, handOffCandidate, type Candidate } from './hand-off.ts';
+import * as say from './messages.ts';
+import { proofOf } from './proof.ts';
+import type { Answer, Reason, Situation } from './situation.ts';
+import type { Ask, HandOff, Prove, Verdict } from './verdict.ts';
+
+/** One row of the table, or a part of one. */
+export interface Rule {
+  readonly id: string;
+  /** The row of the decision table, from 1. */
+  readonly row: number;
+  readonly reason: Reason;
+  readonly why: string;
+  /** True or false, or what has to be found out before that can be told. */
+  readonly applies: (c: Case) => boolean | Ask | Prove;
+  readonly verdict: (c: Case) => Verdict | HandOff | Prove;
+}
+
+/** How long a repeated request goes through under the reservation that the first one made. */
+export const OWN_RESERVATION_MS = 60_000;
+
+const ASK: Ask = { kind: 'ask' };
+
+/**
+ * The decision table; the first match wins. Rows stand where their evidence is due: a refusal needs
+ * no proof, so row 8's demand for one comes after every refusal.
+ */
+export const RULES: readonly Rule[] = [
+  {
+    id: 'not-guarded',
+    row: 1,
+    reason: 'NotGuarded',
+    why: 'no EtcdGuard selects the pod',
+    applies: ({ situation }) => situation.guards.length === 0,
+    verdict: (c) => allow(c, 'NotGuarded', 'no'),
+  },
+  {
+    id: 'already-going',
+    row: 2,
+    reason: 'AlreadyGoing',
+    why: 'the pod is terminating already; the last DELETE must pass, or it hangs',
+    applies: ({ situation }) => situation.target.terminating,
+    verdict: (c) => allow(c, 'AlreadyGoing', 'no'),
+  },
+  {
+    id: 'not-running-here',
+    row: 3,
+    reason: 'NotRunningHere',
+    why: 'a mirror pod, or never scheduled',
+    applies: ({ situation: { target } }) => target.mirror || target.unscheduled,
+    verdict: (c) => allow(c, 'NotRunningHere', 'ifPossible'),
+  },
+  {
+    id: 'finished',
+    row: 3,
+    reason: 'NotRunningHere',
+    why: 'Succeeded or Failed, while its member does not answer and no voter names it leader',
+    applies: (c) =>
+      c.situation.target.finished && c.guard !== null && askedFirst(c, finishedForGood),
+    verdict: (c) => allow(c, 'NotRunningHere', 'ifPossible'),
+  },
+  {
+    id: 'precondition-stale',
+    row: 4,
+    reason: 'PreconditionStale',
+    why: 'the request asks for another pod of that name; the API server refuses it itself',
+    applies: ({ situation: { request, target } }) =>
+      request.preconditionUid !== null &&
+      target.uid !== null &&
+      request.preconditionUid !== target.uid,
+    verdict: (c) => allow(c, 'PreconditionStale', 'no'),
+  },
+  {
+    id: 'break-glass',
+    row: 5,
+    reason: 'BreakGlass',
+    why: 'an operator annotated the pod with a reason, and that has not expired',
+    applies: ({ situation }) => glassIsBroken(situation),
+    verdict: (c) => allow(c, 'BreakGlass', 'ifPossible'),
+  },
+  {
+    id: 'ambiguous-guard',
+    row: 6,
+    reason: 'AmbiguousGuard',
+    why: 'more than one EtcdGuard selects the pod',
+    applies: ({ situation }) => situation.guards.length > 1,
+    verdict: (c) => deny(c, 'AmbiguousGuard'),
+  },
+  {
+    id: 'known-down',
+    row: 7,
+    reason: 'KnownDown',
+    why: 'its container is down on a Ready node and its member is silent; a leader is confirmed or its data outlives it',
+    applies: (c) => c.situation.target.containersDown && askedFirst(c, knownDown),
+    verdict: (c) => allow(c, 'KnownDown', 'ifPossible'),
+  },
+  {
+    id: 'obstacle',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'out of time, or the ledger cannot be read or written',
+    applies: ({ situation }) => situation.obstacle !== null,
+    verdict: unverifiable,
+  },
+  {
+    id: 'no-list',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'no member list, or more than one, is given by a quorum of its own voters',
+    applies: (c) =>
+      askedFirst(c, ({ view }) => view.list !== 'agreed' && view.leader.kind !== 'leaderless'),
+    verdict: unverifiable,
+  },
+  {
+    id: 'foreign-cluster',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'the pod answers for another cluster',
+    applies: (c) => askedFirst(c, answersForAnotherCluster),
+    verdict: unverifiable,
+  },
+  {
+    id: 'leader-unclear',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'voters answer, but no quorum of them names one leader',
+    applies: ({ view }) => view?.leader.kind === 'unclear',
+    verdict: unverifiable,
+  },
+  {
+    id: 'not-a-member',
+    row: 9,
+    reason: 'NotAMember',
+    why: 'it answers as no member, or all members are known to be other pods',
+    applies: ({ view, memberId }) => view?.list === 'agreed' && memberId === null,
+    verdict: (c) => allow(c, 'NotAMember', 'no'),
+  },
+  {
+    id: 'learner',
+    row: 10,
+    reason: 'Learner',
+    why: 'its member has no vote',
+    applies: ({ member }) => member?.learner === true,
+    verdict: (c) => allow(c, 'Learner', 'ifPossible'),
+  },
+  {
+    id: 'leader',
+    row: 11,
+    reason: 'LeaderProtected',
+    why: 'its member is the confirmed leader, answering us or not, reserved or not',
+    applies: (c) => isConfirmedLeader(c),
+    verdict: handOffOrDeny,
+  },
+  {
+    id: 'hand-off-candidate',
+    row: 11,
+    reason: 'LeaderProtected',
+    why: 'leadership is being handed to it',
+    applies: (c) => isCandidate(c),
+    verdict: (c) => deny(c, 'LeaderProtected'),
+  },
+  {
+    id: 'names-itself-leader',
+    row: 11,
+    reason: 'LeaderProtected',
+    why: 'it names itself leader, and the proof does not stand for another',
+    applies: namesItselfUnrefuted,
+    verdict: (c) => deny(c, 'LeaderProtected'),
+  },
+  {
+    id: 'quorum-lost',
+    row: 12,
+    reason: 'QuorumLost',
+    why: 'some voter answers, and all that answer name nobody',
+    applies: ({ view }) => view?.leader.kind === 'leaderless',
+    verdict: (c) => deny(c, 'QuorumLost'),
+  },
+  {
+    id: 'lag-unproven',
+    row: 14,
+    reason: 'QuorumAtRisk',
+    why: 'only lag keeps the quorum from being spared; a linearizable read tells whether it is real',
+    applies: (c) => (lagDecides(c) ? proveAll(c) : false),
+    verdict: (c) => deny(c, 'QuorumAtRisk'),
+  },
+  {
+    id: 'quorum-at-risk',
+    row: 14,
+    reason: 'QuorumAtRisk',
+    why: 'without it, fewer healthy voters than the quorum would be left',
+    applies: (c) => isShort(c) && c.guard?.policy.quorum === 'Enforce',
+    verdict: (c) => deny(c, 'QuorumAtRisk'),
+  },
+  {
+    id: 'reservation-unused',
+    row: 14,
+    reason: 'QuorumAtRisk',
+    why: 'it was allowed more than a minute ago and has not gone; the slot has to come free',
+    applies: ({ own }) => own !== null && own.ageMs > OWN_RESERVATION_MS,
+    verdict: (c) => deny(c, 'QuorumAtRisk'),
+  },
+  {
+    id: 'unproven',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'an allow of a voter needs proof, and there is none',
+    applies: (c) => {
+      if (c.situation.proof === null) return proveAll(c);
+      return !proofOf(c).stands;
+    },
+    verdict: unverifiable,
+  },
+  {
+    id: 'nothing-to-lose',
+    row: 13,
+    reason: 'NothingToLose',
+    why: 'it does not answer or is not healthy, and enough others are',
+    applies: (c) => c.member?.health !== 'Healthy' && !isShort(c),
+    verdict: (c) => allow(c, 'NothingToLose', 'required'),
+  },
+  {
+    id: 'quorum-at-risk-warned',
+    row: 14,
+    reason: 'QuorumAtRisk',
+    why: 'fewer healthy voters than the quorum would be left, and the policy is to warn',
+    applies: isShort,
+    verdict: (c) => allow(c, 'QuorumAtRisk', 'required'),
+  },
+  {
+    id: 'spared',
+    row: 15,
+    reason: 'Spared',
+    why: 'a healthy follower that the quorum can spare',
+    applies: () => true,
+    verdict: (c) => allow(c, 'Spared', 'required'),
+  },
+];
+
+function allow(
+  c: Case,
+  reason: Reason,
+  reserve: 'required' | 'ifPossible' | 'no',
+): Extract<Verdict, { kind: 'allow' }> {
+  const again = c.own !== null && reserve === 'required';
+  const told = again ? c.own.reason : reason;
+  return {
+    kind: 'allow',
+    reason: told,
+    member: c.memberId,
+    message: say.message(c, reason),
+    warnings: say.warnings(c, reason),
+    reserve: c.situation.request.dryRun || c.own !== null ? 'no' : reserve,
+  };
+}
+
+function deny(c: Case, reason: Reason): Verdict {
+  return {
+    kind: 'deny',
+    reason,
+    member: c.memberId,
+    message: say.message(c, reason),
+    warnings: say.denialWarnings(c),
+  };
+}
+
+function unverifiable(c: Case): Verdict {
+  if (c.guard?.policy.unknown === 'Allow') return allow(c, 'Unverifiable', 'ifPossible');
+  return deny(c, 'Unverifiable');
+}
+
+/** Etcd's side of a rule: ask first, unless nothing more can be found out. */
+function askedFirst(
+  c: Case,
+  applies: (c: Case & { readonly view: ClusterView; readonly answer: Answer }) => boolean,
+): boolean | Ask {
+  const { view, answer } = c;
+  if (view === null || answer === null) return c.situation.obstacle === null ? ASK : false;
+  return applies({ ...c, view, answer });
+}
+
+function finishedForGood({ situation, view, answer, readings }: Case): boolean {
+  if (answer?.kind !== 'silent' || view === null) return false;
+  const named = [...(situation.answers ?? [])].flatMap(([, a]) =>
+    a.kind === 'status' && a.leader !== null ? [a.leader] : [],
+  );
+  if (view.list !== 'agreed') return named.length === 0;
+  return !readings.some((id) => id !== null && named.includes(id));
+}
+
+function knownDown({ situation, view, answer }: Case): boolean {
+  if (answer?.kind !== 'silent') return false;
+  return view?.leader.kind === 'confirmed' || !situation.target.onEmptyDir;
+}
+
+function glassIsBroken({ target, nowMs }: Situation): boolean {
+  if (target.breakGlass === null || target.breakGlass.reason.trim() === '') return false;
+  const { until } = target.breakGlass;
+  return until === null || rfc3339(until) > nowMs;
+}
+
+/** Milliseconds since the epoch; NaN, which no time is before, for anything that is not RFC 3339. */
+function rfc3339(text: string): number {
+  const form = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+  return form.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN;
+}
+
+function isCandidate({ situation, memberId }: Case): boolean {
+  return situation.reservations.some(
+    ({ handOffTo }) => handOffTo !== null && handOffTo === memberId,
+  );
+}
+
+function lagDecides(c: Case): boolean {
+  const wouldBe = c.after.length + c.laggards.length;
+  return c.situation.proof === null && isShort(c) && wouldBe >= (c.view?.quorum ?? 0);
+}
+
+function namesItselfUnrefuted(c: Case): boolean | Prove {
+  if (c.member?.namesItselfLeader !== true) return false;
+  if (c.situation.proof === null && c.after.length + c.laggards.length >= (c.view?.quorum ?? 0)) {
+    return proveAll(c);
+  }
+  return isShort(c) || !proofOf(c).stands;
+}
+
+function proveAll({ after, laggards }: Case): Prove {
+  return { kind: 'prove', pods: [...after, ...laggards].flatMap((member) => member.pods) };
+}
+
+function handOffOrDeny(c: Case): Verdict | HandOff | Prove {
+  const { situation } = c;
+  if (!callerHandsOff(c) || situation.handOff.kind !== 'none') return deny(c, 'LeaderProtected');
+  if (lagDecides(c)) return proveAll(c);
+  const candidate = spareableFor(c);
+  if (candidate === null || c.memberId === null) return deny(c, 'LeaderProtected');
+  if (situation.request.dryRun) return rehearse(c);
+  return {
+    kind: 'handOff',
+    reason: isShort(c) ? 'QuorumAtRisk' : 'Spared',
+    from: { pod: situation.target.name, id: c.memberId },
+    to: candidate,
+  };
+}
+
+function callerHandsOff({ guard, situation: { request } }: Case): boolean {
+  return guard !== null && getsHandOff(guard.policy, request.operation, request.caller);
+}
+
+/** Who would lead instead, if the leader could be spared as a follower; else null. */
+function spareableFor(c: Case): Candidate | null {
+  if (c.answer?.kind !== 'status' || c.readings.length > 1 || isCandidate(c)) return null;
+  if (c.own !== null && c.own.ageMs > OWN_RESERVATION_MS) return null;
+  if (isShort(c) && c.guard?.policy.quorum === 'Enforce') return null;
+  return handOffCandidate(c);
+}
+
+/** A dry run moves nothing, but an allow of a voter needs proof all the same. */
+function rehearse(c: Case): Verdict | Prove {
+  if (c.situation.proof === null) return proveAll(c);
+  if (!proofOf(c).stands) return unverifiable(c);
+  return allow(c, isShort(c) ? 'QuorumAtRisk' : 'Spared', 'required');
+}
