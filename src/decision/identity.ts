@@ -78,5 +78,10 @@ function matchByUrl(pod: PodFacts, around: Surroundings): MemberId | undefined {
 }
 
 function sharesHost(pod: PodFacts, member: ListedMember): boolean {
-  return pod.hosts.some((host) => member.hosts.includes(host));
+  return pod.hosts.some((host) => member.hosts.some((listed) => isHost(listed, host)));
+}
+
+/** `etcd-0` also goes by `etcd-0.etcd.default.svc`; an IP address only by itself. */
+function isHost(listed: string, host: string): boolean {
+  return listed === host || (listed.startsWith(`${host}.`) && !/^[\d.]+$/.test(listed));
 }

@@ -1,0 +1,56 @@
+import type { ClusterView } from '../decision/cluster-view.ts';
+import type { MemberId } from '../decision/member-id.ts';
+import type {
+  Answer,
+  Guard,
+  PodFacts,
+  Reason,
+  Reservation,
+  TargetFacts,
+} from '../decision/situation.ts';
+import type { EtcdCluster, MemberEndpoint } from '../etcd/port.ts';
+import type { Subject } from './review.ts';
+
+/** A pod that a request would take away. */
+export type GuardedSubject = Exclude<Subject, { kind: 'other' }>;
+
+/** The port to guards, their pods and their ledgers: files, or the Kubernetes API. */
+export interface GuardSource {
+  /** Everything about the pod that is not asked of etcd; read anew at every call. */
+  read(subject: GuardedSubject): Found | Promise<Found>;
+}
+
+/** What one read found. */
+export interface Found {
+  readonly target: TargetFacts;
+  /** A cluster for each guard that selects the target. */
+  readonly clusters: readonly GuardedCluster[];
+}
+
+/** One guard with its pods, as they were read for one target. */
+export interface GuardedCluster {
+  readonly guard: Guard;
+  readonly pods: readonly PodFacts[];
+  readonly endpoints: readonly MemberEndpoint[];
+  readonly etcd: EtcdCluster;
+  /** The ledger as it was before pods and etcd were read. */
+  readonly reservations: readonly Reservation[];
+  /** Swaps the entry in if the ledger is still as it was read; rejects if it can't be written. */
+  reserve(entry: NewReservation): Promise<Held | 'conflict'>;
+  /** Hears of every answer that etcd gave and what it amounts to. */
+  observed(answers: ReadonlyMap<string, Answer>, view: ClusterView): void;
+}
+
+/** An entry to be written for the target. */
+export interface NewReservation {
+  readonly reason: Reason;
+  readonly by: string;
+  readonly gracePeriodSeconds: number | null;
+  readonly handOffTo: MemberId | null;
+}
+
+/** An entry that this request wrote. */
+export interface Held {
+  /** Takes it back, unless it has been replaced meanwhile; never rejects. */
+  release(): Promise<void>;
+}

@@ -1,0 +1,74 @@
+import { createSecureContext } from 'node:tls';
+import { readFile } from 'node:fs/promises';
+import type { ConnectionSettings } from '../etcd/port.ts';
+import type { GuardDocument, Problem } from './document.ts';
+
+type Members = GuardDocument['spec']['members'];
+
+/** Reads one file of a guard; rejects like `fs.readFile`. */
+export type ReadFile = (path: string) => Promise<Buffer>;
+
+/** Certificates and credentials that a guard names, read and checked, or what is wrong with them. */
+export async function readConnection(
+  { tls, auth }: Members,
+  at: { readonly file: string; readonly document: number },
+  read: ReadFile = readFile,
+): Promise<{ settings: ConnectionSettings } | { problems: readonly Problem[] }> {
+  const problems: Problem[] = [];
+  const readAt = async (field: string, path: string | undefined): Promise<Buffer | null> => {
+    if (path === undefined) return null;
+    try {
+      return await read(path);
+    } catch (error) {
+      const message = `can't read ${path} (${errorCode(error)})`;
+      problems.push({ ...at, path: `spec.members.${field}`, message });
+      return null;
+    }
+  };
+  const [ca, cert, key, username, password] = await Promise.all([
+    readAt('tls.caFile', tls?.caFile),
+    readAt('tls.certFile', tls?.certFile),
+    readAt('tls.keyFile', tls?.keyFile),
+    readAt('auth.usernameFile', auth?.usernameFile),
+    readAt('auth.passwordFile', auth?.passwordFile),
+  ]);
+  if (problems.length > 0) return { problems };
+  const pem = { ca, cert, key };
+  const broken = tls === undefined ? null : brokenTls(pem);
+  if (broken !== null) return { problems: [{ ...at, path: 'spec.members.tls', message: broken }] };
+  return {
+    settings: {
+      tls: tls === undefined ? null : { ...pem, serverName: tls.serverName ?? null },
+      auth: credentials(username, password),
+    },
+  };
+}
+
+function credentials(username: Buffer | null, password: Buffer | null): ConnectionSettings['auth'] {
+  if (username === null || password === null) return null;
+  return { username: line(username), password: line(password) };
+}
+
+/** What OpenSSL says against certificate and key, without their content. */
+function brokenTls(pem: Record<'ca' | 'cert' | 'key', Buffer | null>): string | null {
+  try {
+    createSecureContext({
+      ...(pem.ca && { ca: pem.ca }),
+      ...(pem.cert && { cert: pem.cert }),
+      ...(pem.key && { key: pem.key }),
+    });
+    return null;
+  } catch (error) {
+    return `unusable certificate or key: ${error instanceof Error ? error.message : 'unknown'}`;
+  }
+}
+
+/** ENOENT and the like: enough to act on, without the error's own words. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+}
+
+/** Editors and `echo` end a file with a newline that is no part of a name or password. */
+function line(content: Buffer): string {
+  return content.toString('utf8').replace(/\r?\n$/, '');
+}
