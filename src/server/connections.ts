@@ -1,0 +1,51 @@
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+
+/** The open connections of a server that Node's own lists leave out or can't tell apart. */
+export interface Connections {
+  /** Closes those that have been open for `ageMs` and never carried an application byte. */
+  closeUnused(ageMs: number): void;
+  closeAll(): void;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  readonly sinceMs: number;
+}
+
+/**
+ * Follows connections from TCP accept through the TLS handshake to use. Node counts a connection
+ * that never sent anything as busy, so closing the idle ones would wait for it.
+ */
+export function trackConnections(server: Server): Connections {
+  const open = new Map<string, Connection>();
+  function track(socket: Socket): void {
+    // The TLS socket replaces the raw one: there is no public link between the two.
+    const peer = `${socket.remoteAddress}|${socket.remotePort}`;
+    const connection = { socket, sinceMs: performance.now() };
+    open.set(peer, connection);
+    socket.once('close', () => {
+      if (open.get(peer) === connection) open.delete(peer);
+    });
+  }
+  server.on('connection', track);
+  server.on('secureConnection', track);
+  return {
+    closeUnused(ageMs) {
+      const before = performance.now() - ageMs;
+      for (const { socket, sinceMs } of open.values()) {
+        if (sinceMs <= before && isUnused(socket)) socket.destroy();
+      }
+    },
+    closeAll() {
+      server.closeAllConnections();
+      for (const { socket } of open.values()) socket.destroy();
+    },
+  };
+}
+
+/** A raw socket is one whose handshake has not ended; a TLS socket counts what was decrypted. */
+export function isUnused(socket: Socket): boolean {
+  return !(socket instanceof TLSSocket) || socket.bytesRead === 0;
+}

@@ -1,0 +1,260 @@
+import { createServer, type Server } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import express from 'express';
+import type { Reply } from '../admission/response.ts';
+import type { ReviewContext } from '../admission/review.ts';
+import { parseJson, readBody } from './body.ts';
+import type { ServingCertificate } from './certificate.ts';
+import { isUnused, trackConnections, type Connections } from './connections.ts';
+import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
+import type { BadRequestKind, Refusal } from './refusal.ts';
+import { timeoutOf } from './request-timeout.ts';
+
+/** Answers one parsed body, whatever JSON it is; what it throws becomes HTTP 500. */
+export type ReviewHandler = (review: unknown, context: ReviewContext) => Promise<Reply>;
+
+/** Told what never reaches the handler, and what the handler threw. */
+export interface WebhookEvents {
+  readonly onBadRequest?: (kind: BadRequestKind) => void;
+  readonly onHandlerFailed?: (error: unknown) => void;
+}
+
+/** Limits on what a caller may cost us. */
+export interface WebhookLimits {
+  readonly bodyBytes: number;
+  /** From a request's first byte to its last. */
+  readonly senderMs: number;
+  /** How long a connection may stay open without a request, used before or not. */
+  readonly idleMs: number;
+}
+
+/** What a webhook server is made from. */
+export interface WebhookOptions {
+  readonly certificate: ServingCertificate;
+  readonly handle: ReviewHandler;
+  readonly events?: WebhookEvents;
+  readonly limits?: Partial<WebhookLimits>;
+}
+
+const MIB = 1024 * 1024;
+
+const DEFAULT_LIMITS: WebhookLimits = {
+  // The API server takes request bodies of up to 3 MiB (twice etcd's 1.5 MiB an object, since JSON
+  // is longer than protobuf); a review may hold two, object and oldObject: 6 MiB. The rest is room
+  // for options, user groups and the escaping of what arrived as protobuf.
+  bodyBytes: 8 * MIB,
+  senderMs: 10_000,
+  // The API server keeps idle connections for 90 s and must be the one that closes them.
+  idleMs: 120_000,
+};
+
+/** Twice what an API server with long bearer tokens or proxies in front of it sends. */
+const MAX_HEADER_BYTES = 32 * 1024;
+const HANDSHAKE_MS = 10_000;
+
+const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
+const NOT_FOUND: Refusal = { kind: 'NotFound', status: 404, error: 'not found' };
+const NOT_ALLOWED: Refusal = {
+  kind: 'MethodNotAllowed',
+  status: 405,
+  error: 'only POST is allowed here',
+  allow: 'POST',
+};
+const NOT_JSON: Refusal = { kind: 'NotJson', status: 400, error: 'the body is not valid JSON' };
+
+/** The HTTPS side of the webhook: `POST /validate` and nothing else. */
+export class WebhookServer {
+  readonly server: Server;
+  readonly connections: Connections;
+  readonly #handle: ReviewHandler;
+  readonly #events: WebhookEvents;
+  readonly #limits: WebhookLimits;
+  readonly #tooLarge: Refusal;
+  #certificate: ServingCertificate;
+  #draining = false;
+
+  constructor(options: WebhookOptions) {
+    this.#handle = options.handle;
+    this.#events = options.events ?? {};
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#tooLarge = {
+      kind: 'TooLarge',
+      status: 413,
+      error: `the body is larger than ${this.#limits.bodyBytes} bytes`,
+    };
+    this.#certificate = options.certificate;
+    this.server = this.#createServer();
+    this.connections = trackConnections(this.server);
+  }
+
+  /** The certificate that new connections get. */
+  get certificate(): ServingCertificate {
+    return this.#certificate;
+  }
+
+  /** True once responses ask for their connection to be closed. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Serves another certificate to new connections; those that are open keep theirs. */
+  useCertificate(certificate: ServingCertificate): void {
+    this.server.setSecureContext({ cert: certificate.cert, key: certificate.key });
+    this.#certificate = certificate;
+  }
+
+  /** From now on every response closes its connection; requests are still served. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  #createServer(): Server {
+    const { senderMs, idleMs } = this.#limits;
+    // Node looks for slow senders at intervals; one interval less, so that none stays longer.
+    const checkMs = Math.max(10, Math.floor(senderMs / 40));
+    const server = createServer(
+      {
+        cert: this.#certificate.cert,
+        key: this.#certificate.key,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: HANDSHAKE_MS,
+        maxHeaderSize: MAX_HEADER_BYTES,
+        requestTimeout: senderMs - checkMs,
+        headersTimeout: senderMs - checkMs,
+        connectionsCheckingInterval: checkMs,
+        keepAliveTimeout: idleMs,
+      },
+      this.#dispatch(this.#createApp()),
+    );
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      this.#onClientError(error, socket);
+    });
+    return server;
+  }
+
+  /**
+   * Reviews go past the router: it costs a tenth of the rate that an unguarded review can reach,
+   * and the API server's URL never needs it. Whatever is spelt otherwise is express' business.
+   */
+  #dispatch(app: express.Express): (request: IncomingMessage, response: ServerResponse) => void {
+    return (request, response) => {
+      if (request.method === 'POST' && isReviewUrl(request.url ?? '')) {
+        void this.#validate(request, response);
+      } else {
+        app(request, response);
+      }
+    };
+  }
+
+  #createApp(): express.Express {
+    const app = express();
+    app.disable('x-powered-by');
+    app.disable('etag');
+    app.set('query parser', false);
+    app.set('env', 'production');
+    app.post('/validate', (request, response) => this.#validate(request, response));
+    app.all('/validate', (request, response) => {
+      this.#refuse(request, response, NOT_ALLOWED);
+    });
+    app.use((request, response) => {
+      this.#refuse(request, response, NOT_FOUND);
+    });
+    // Express knows an error handler by its four parameters.
+    app.use(
+      (
+        error: unknown,
+        request: express.Request,
+        response: express.Response,
+        _next: express.NextFunction,
+      ) => {
+        // The router says so of a path that can't be decoded.
+        if (statusOf(error) === 400) this.#refuse(request, response, refusalOf(''));
+        else this.#fail(error, response);
+      },
+    );
+    return app;
+  }
+
+  async #validate(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const arrivedAtMs = performance.now();
+    const wrong = contentProblem(request);
+    if (wrong !== null) {
+      this.#refuse(request, response, wrong);
+      return;
+    }
+    const body = await readBody(request, this.#limits.bodyBytes);
+    if (body.kind === 'gone') return;
+    if (body.kind === 'too-large') {
+      this.#refuse(request, response, this.#tooLarge);
+      return;
+    }
+    const review = parseJson(body.bytes);
+    if (review === undefined) {
+      this.#refuse(request, response, NOT_JSON);
+      return;
+    }
+    const timeoutMs = timeoutOf(request.url ?? '');
+    try {
+      const reply = await this.#handle(review, { timeoutMs, arrivedAtMs });
+      sendJson(response, reply.status, reply.body, this.#draining);
+    } catch (error) {
+      this.#fail(error, response);
+    }
+  }
+
+  #fail(error: unknown, response: ServerResponse): void {
+    this.#events.onHandlerFailed?.(error);
+    if (response.headersSent) response.destroy();
+    else sendJson(response, 500, { error: 'internal error' }, this.#draining);
+  }
+
+  #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    this.#events.onBadRequest?.(refusal.kind);
+    refuse(request, response, refusal, this.#draining);
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const code = error.code ?? '';
+    const isHttp = code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
+    // Nobody to answer: a failed handshake, a reset, or a connection that was answered already.
+    if (!isHttp || !(socket instanceof TLSSocket) || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    if (code === 'ERR_HTTP_REQUEST_TIMEOUT' && isUnused(socket)) {
+      // Go may open a connection and keep it for later: a 408 now would answer its next request.
+      socket.setTimeout(this.#limits.idleMs);
+      return;
+    }
+    const refusal = refusalOf(code);
+    this.#events.onBadRequest?.(refusal.kind);
+    refuseRaw(socket, refusal);
+  }
+}
+
+function isReviewUrl(url: string): boolean {
+  return url.startsWith('/validate') && (url.length === 9 || url[9] === '?');
+}
+
+function contentProblem(request: IncomingMessage): Refusal | null {
+  const { headers } = request;
+  const type = headers['content-type'];
+  if (type !== 'application/json' && !JSON_TYPE.test(type ?? '')) {
+    return mediaProblem('the content type has to be application/json');
+  }
+  const encoding = headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity') {
+    return mediaProblem('a compressed body is not accepted');
+  }
+  return null;
+}
+
+function mediaProblem(error: string): Refusal {
+  return { kind: 'UnsupportedMediaType', status: 415, error };
+}
+
+function statusOf(error: unknown): unknown {
+  return error instanceof Error && 'status' in error ? error.status : undefined;
+}
