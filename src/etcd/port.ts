@@ -23,6 +23,12 @@ export interface TlsSettings {
   readonly serverName: string | null;
 }
 
+/** Whom an `ask` is for. */
+export interface AskOptions {
+  /** false: no review waits for it, so it does not keep the connections open. */
+  readonly keepWarm?: boolean;
+}
+
 /** What the guard asks of one etcd cluster. No method rejects because of a member that fails. */
 export interface EtcdCluster {
   /**
@@ -30,7 +36,11 @@ export interface EtcdCluster {
    * name the same endpoints share one round; a round that began before the call never answers it.
    * After withinMs, whoever has not answered is silent.
    */
-  ask(endpoints: readonly MemberEndpoint[], withinMs: number): Promise<ReadonlyMap<string, Answer>>;
+  ask(
+    endpoints: readonly MemberEndpoint[],
+    withinMs: number,
+    options?: AskOptions,
+  ): Promise<ReadonlyMap<string, Answer>>;
 
   /** A linearizable read served by each endpoint itself, then its Status. Shared like `ask`. */
   prove(

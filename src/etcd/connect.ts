@@ -1,0 +1,184 @@
+import { lookup } from 'node:dns/promises';
+
+import type { MemberId } from '../decision/member-id.ts';
+import type { Answer, ProofAnswer } from '../decision/situation.ts';
+import { askRound } from './ask-round.ts';
+import type { AskedMember } from './ask-round.ts';
+import { Authentication } from './authentication.ts';
+import { systemClock } from './clock.ts';
+import type { Clock } from './clock.ts';
+import { noAnswerWithin, TIMED_OUT } from './failure.ts';
+import type { Outcome } from './failure.ts';
+import { MemberLists } from './member-answer.ts';
+import { requestWindow } from './member-connection.ts';
+import { MemberConnections } from './member-connections.ts';
+import { EtcdRequestError } from './port.ts';
+import type {
+  AskOptions,
+  ConnectionSettings,
+  EtcdCluster,
+  EtcdRequestObserver,
+  MemberEndpoint,
+} from './port.ts';
+import { proofRound } from './proof-round.ts';
+import { moveLeaderTo } from './requests.ts';
+import { SharedRounds } from './shared-rounds.ts';
+import type { RoundKind } from './shared-rounds.ts';
+
+/** What only tests change. */
+export interface ConnectOptions {
+  readonly clock?: Clock;
+  /** How long a connection is kept after the last use for a review. */
+  readonly idleMs?: number;
+  /** Rejects unless the host resolves. */
+  readonly lookup?: (host: string) => Promise<unknown>;
+}
+
+const IDLE_MS = 5 * 60_000;
+// Spares whoever watches a status every second a new connection each time.
+const BACKGROUND_IDLE_MS = 10_000;
+
+/** Opens nothing yet: connections are made by the first request to a member. */
+export function connectEtcd(
+  settings: ConnectionSettings,
+  observer: EtcdRequestObserver,
+  options: ConnectOptions = {},
+): EtcdCluster {
+  return new Etcd3Cluster(settings, observer, options);
+}
+
+class Etcd3Cluster implements EtcdCluster {
+  readonly #clock: Clock;
+  readonly #idleMs: number;
+  readonly #authentication: Authentication;
+  readonly #connections: MemberConnections;
+  readonly #lists = new MemberLists();
+  readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
+  readonly #proofs = new Map<string, SharedRounds<ReadonlyMap<string, ProofAnswer>>>();
+
+  constructor(
+    settings: ConnectionSettings,
+    observer: EtcdRequestObserver,
+    options: ConnectOptions,
+  ) {
+    this.#clock = options.clock ?? systemClock;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#authentication = new Authentication(settings.auth, this.#clock);
+    this.#connections = new MemberConnections({
+      tls: settings.tls,
+      clock: this.#clock,
+      observer,
+      lookup: oneLookUpAtATime(options.lookup ?? lookup),
+    });
+  }
+
+  ask(
+    endpoints: readonly MemberEndpoint[],
+    withinMs: number,
+    { keepWarm = true }: AskOptions = {},
+  ): Promise<ReadonlyMap<string, Answer>> {
+    this.#members(endpoints, keepWarm ? this.#idleMs : BACKGROUND_IDLE_MS);
+    const context = { authentication: this.#authentication, lists: this.#lists };
+    return this.#shared(this.#asks, endpoints, {
+      begin: (untilMs) =>
+        askRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), context),
+      nothing: (allowedMs) =>
+        new Map(endpoints.map(({ pod }) => [pod, silent(noAnswerWithin(allowedMs))])),
+    }).join(withinMs);
+  }
+
+  prove(
+    endpoints: readonly MemberEndpoint[],
+    withinMs: number,
+  ): Promise<ReadonlyMap<string, ProofAnswer>> {
+    this.#members(endpoints, this.#idleMs);
+    return this.#shared(this.#proofs, endpoints, {
+      begin: (untilMs) =>
+        proofRound(
+          this.#members(endpoints, 0),
+          requestWindow(this.#clock, untilMs),
+          this.#authentication,
+        ),
+      nothing: (allowedMs) =>
+        new Map(endpoints.map(({ pod }) => [pod, unproven(noAnswerWithin(allowedMs))])),
+    }).join(withinMs);
+  }
+
+  async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
+    const connection = this.#connections.use(leader, this.#idleMs);
+    if (connection === null) {
+      throw new EtcdRequestError('unreachable', `MoveLeader: ${leader.pod} has no address yet`);
+    }
+    // Nothing is sent twice: the first may have moved the leadership already.
+    const window = { ...requestWindow(this.#clock, this.#clock.now() + withinMs), sinceMs: 0 };
+    const outcome = await this.#within(
+      this.#authentication.request(connection, moveLeaderTo(to), window, () => undefined),
+      withinMs,
+    );
+    if (outcome.ok) return;
+    const { kind, words } = outcome.failure;
+    const cause = kind === 'timeout' ? noAnswerWithin(withinMs) : words;
+    throw new EtcdRequestError(kind, `MoveLeader at ${leader.pod}: ${cause}`);
+  }
+
+  close(): void {
+    this.#connections.close();
+  }
+
+  #members(endpoints: readonly MemberEndpoint[], keepMs: number): readonly AskedMember[] {
+    return endpoints.map((endpoint) => ({
+      pod: endpoint.pod,
+      connection: this.#connections.use(endpoint, keepMs),
+    }));
+  }
+
+  #shared<T>(
+    roundsByKey: Map<string, SharedRounds<T>>,
+    endpoints: readonly MemberEndpoint[],
+    kind: RoundKind<T>,
+  ): SharedRounds<T> {
+    const key = endpoints
+      .map(({ pod, address }) => `${pod} ${address}`)
+      .sort()
+      .join();
+    const known = roundsByKey.get(key);
+    if (known !== undefined) return known;
+    for (const [other, rounds] of roundsByKey) if (rounds.idle) roundsByKey.delete(other);
+    const rounds = new SharedRounds(kind, this.#clock);
+    roundsByKey.set(key, rounds);
+    return rounds;
+  }
+
+  /** grpc-js keeps deadlines, but a name that is being looked up has none. */
+  async #within<T>(outcome: Promise<Outcome<T>>, ms: number): Promise<Outcome<T>> {
+    const { promise: timeout, resolve } = Promise.withResolvers<Outcome<T>>();
+    const cancel = this.#clock.after(ms, () => resolve({ ok: false, failure: TIMED_OUT }));
+    try {
+      return await Promise.race([outcome, timeout]);
+    } finally {
+      cancel();
+    }
+  }
+}
+
+function silent(cause: string): Answer {
+  return { kind: 'silent', cause };
+}
+
+function unproven(cause: string): ProofAnswer {
+  return { served: false, after: null, cause };
+}
+
+/** A look-up that hangs holds one of libuv's few threads, however many ask for that name. */
+function oneLookUpAtATime(
+  lookUp: (host: string) => Promise<unknown>,
+): (host: string) => Promise<unknown> {
+  const running = new Map<string, Promise<unknown>>();
+  return (host) => {
+    const known = running.get(host);
+    if (known !== undefined) return known;
+    const begun = lookUp(host).finally(() => running.delete(host));
+    running.set(host, begun);
+    return begun;
+  };
+}

@@ -1,0 +1,79 @@
+import type { MemberTarget } from './client-options.ts';
+import { MemberConnection } from './member-connection.ts';
+import type { ConnectionContext } from './member-connection.ts';
+import type { MemberEndpoint } from './port.ts';
+
+// How soon a connection is looked at again that was busy when it should have been closed.
+const BUSY_MS = 1000;
+
+interface Kept {
+  readonly connection: MemberConnection;
+  untilMs: number;
+}
+
+/** The connections of one cluster by address: opened on first use, closed when they have not been used for long. */
+export class MemberConnections {
+  readonly #context: ConnectionContext;
+  readonly #kept = new Map<string, Kept>();
+  #closed = false;
+  #cancelSweep: (() => void) | null = null;
+  #sweepAtMs = Infinity;
+
+  constructor(context: ConnectionContext) {
+    this.#context = context;
+  }
+
+  /** Keeps it for at least that long from now; null for an endpoint without an address. */
+  use(endpoint: MemberEndpoint, keepMs: number): MemberConnection | null {
+    const { pod, address } = endpoint;
+    if (address === null) return null;
+    const serverName = this.#context.tls?.serverName?.replaceAll('{pod}', pod) ?? null;
+    const key = serverName === null ? address : `${address} ${serverName}`;
+    const untilMs = this.#context.clock.now() + keepMs;
+    const kept = this.#kept.get(key) ?? this.#add(key, { address, serverName });
+    kept.untilMs = Math.max(kept.untilMs, untilMs);
+    if (!this.#closed) this.#sweepBy(kept.untilMs);
+    return kept.connection;
+  }
+
+  /** What runs may end, and may go on asking; no connection stays open after that. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelSweep?.();
+    for (const [key, kept] of this.#kept) this.#drop(key, kept);
+  }
+
+  #add(key: string, target: MemberTarget): Kept {
+    const connection = new MemberConnection(target, this.#context, () => {
+      if (this.#closed) this.#drop(key, kept);
+    });
+    const kept: Kept = { connection, untilMs: 0 };
+    this.#kept.set(key, kept);
+    return kept;
+  }
+
+  #drop(key: string, kept: Kept): void {
+    if (kept.connection.busy) return;
+    kept.connection.discard();
+    this.#kept.delete(key);
+  }
+
+  #sweepBy(atMs: number): void {
+    if (atMs >= this.#sweepAtMs) return;
+    this.#cancelSweep?.();
+    this.#sweepAtMs = atMs;
+    const { clock } = this.#context;
+    this.#cancelSweep = clock.afterIdle(atMs - clock.now(), () => this.#sweep());
+  }
+
+  #sweep(): void {
+    this.#sweepAtMs = Infinity;
+    const nowMs = this.#context.clock.now();
+    let nextMs = Infinity;
+    for (const [key, kept] of this.#kept) {
+      if (kept.untilMs <= nowMs) this.#drop(key, kept);
+      if (this.#kept.has(key)) nextMs = Math.min(nextMs, Math.max(kept.untilMs, nowMs + BUSY_MS));
+    }
+    if (nextMs < Infinity) this.#sweepBy(nextMs);
+  }
+}
