@@ -56,6 +56,12 @@ export interface ClusterView {
   readingsOf(pod: string): readonly (MemberId | null)[];
 }
 
+/** Healthy voters beyond the quorum; none while no leader is confirmed. */
+export function disruptionsAllowed(view: ClusterView): number {
+  if (view.leader.kind !== 'confirmed') return 0;
+  return Math.max(0, view.healthyVoters - view.quorum);
+}
+
 /** What a view is made of. */
 export interface Observed {
   readonly pods: readonly PodFacts[];

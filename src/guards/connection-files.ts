@@ -15,22 +15,22 @@ export async function readConnection(
   read: ReadFile = readFile,
 ): Promise<{ settings: ConnectionSettings } | { problems: readonly Problem[] }> {
   const problems: Problem[] = [];
-  const readAt = async (field: string, path: string | undefined): Promise<Buffer | null> => {
-    if (path === undefined) return null;
+  const readAt = async (field: string, path = ''): Promise<Buffer | null> => {
     try {
-      return await read(path);
+      return path === '' ? null : await read(path);
     } catch (error) {
       const message = `can't read ${path} (${errorCode(error)})`;
       problems.push({ ...at, path: `spec.members.${field}`, message });
       return null;
     }
   };
+  const files = { ...tls, ...auth };
   const [ca, cert, key, username, password] = await Promise.all([
-    readAt('tls.caFile', tls?.caFile),
-    readAt('tls.certFile', tls?.certFile),
-    readAt('tls.keyFile', tls?.keyFile),
-    readAt('auth.usernameFile', auth?.usernameFile),
-    readAt('auth.passwordFile', auth?.passwordFile),
+    readAt('tls.caFile', files.caFile),
+    readAt('tls.certFile', files.certFile),
+    readAt('tls.keyFile', files.keyFile),
+    readAt('auth.usernameFile', files.usernameFile),
+    readAt('auth.passwordFile', files.passwordFile),
   ]);
   if (problems.length > 0) return { problems };
   const pem = { ca, cert, key };

@@ -1,0 +1,171 @@
+import { getsHandOff } from '../decision/hand-off.ts';
+import type { Guard } from '../decision/situation.ts';
+import type { GuardLabels, HandOffOutcome, Recorder } from '../telemetry/recorder.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { deadlineFor } from './deadline.ts';
+import { hear, type GuardedRequest, type HearingContext, type Judgement } from './hearing.ts';
+import {
+  allowed,
+  denied,
+  errored,
+  malformedReply,
+  unusable,
+  type Asked,
+  type AuditNotes,
+  type Reply,
+  type ReviewAnswer,
+} from './response.ts';
+import { decodeReview, type AdmissionRequest, type ReviewContext } from './review.ts';
+
+/** What answering reviews needs from outside. */
+export interface AdmitContext extends HearingContext {
+  readonly recorder: Recorder;
+  readonly log: Logger;
+  /** Milliseconds of a clock that never goes back; the one that `arrivedAtMs` was read from. */
+  readonly monotonicMs: () => number;
+}
+
+const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
+
+/** Answers AdmissionReviews: decodes, hears, responds; counts and logs each one. Never rejects. */
+export function createReviewHandler(
+  context: AdmitContext,
+): (review: unknown, at: ReviewContext) => Promise<Reply> {
+  return async (review, at) => {
+    const decoded = decodeReview(review);
+    switch (decoded.kind) {
+      case 'malformed':
+        context.recorder.badRequest();
+        return malformedReply(decoded.error);
+      case 'unusable':
+        context.recorder.badRequest();
+        return reply(unusable(decoded, decoded.error));
+      case 'request': {
+        const { apiVersion, request } = decoded;
+        const asked = { apiVersion, uid: request.uid };
+        if (!takesAPod(request)) return reply(allowed(asked));
+        return reply(await answer(asked, request, at, context));
+      }
+    }
+  };
+}
+
+function takesAPod(request: AdmissionRequest): request is GuardedRequest {
+  return request.subject.kind !== 'other';
+}
+
+function reply(body: ReviewAnswer): Reply {
+  return { status: 200, body };
+}
+
+async function answer(
+  asked: Asked,
+  request: GuardedRequest,
+  at: ReviewContext,
+  context: AdmitContext,
+): Promise<ReviewAnswer> {
+  context.recorder.reviewStarted();
+  try {
+    const deadline = deadlineFor(at.timeoutMs, at.arrivedAtMs, context.monotonicMs);
+    const judgement = await hear(request, context, deadline);
+    account(request, judgement, at, context);
+    return respond(asked, request, judgement);
+  } catch (error) {
+    accountFailure(request, error, at, context);
+    const message =
+      'etcd-guard failed to judge this request, so it is refused. Its log has the cause; try again.';
+    return errored(asked, message);
+  }
+}
+
+function respond(asked: Asked, request: GuardedRequest, judgement: Judgement): ReviewAnswer {
+  const { verdict, guard } = judgement;
+  const audit: AuditNotes = {
+    decision: verdict.kind,
+    reason: verdict.reason,
+    ...(guard && { guard: `${guard.namespace}/${guard.name}` }),
+    ...(verdict.member && { member: verdict.member }),
+  };
+  const notes = { warnings: verdict.warnings, ...(guard && { audit }) };
+  if (verdict.kind === 'allow') return allowed(asked, notes);
+  const operation = request.subject.kind;
+  return denied(asked, { operation, message: verdict.message, ...notes });
+}
+
+function account(
+  request: GuardedRequest,
+  judgement: Judgement,
+  at: ReviewContext,
+  { recorder, log, monotonicMs }: AdmitContext,
+): void {
+  const { verdict, guard } = judgement;
+  const durationMs = monotonicMs() - at.arrivedAtMs;
+  const labels = labelsOf(guard);
+  const { kind: decision, reason } = verdict;
+  recorder.reviewEnded({
+    operation: request.subject.kind,
+    decision,
+    reason,
+    guard: labels,
+    dryRun: request.dryRun,
+    seconds: durationMs / 1000,
+  });
+  const outcome = handOffOutcome(request, judgement);
+  if (outcome !== null) recorder.handOff(labels, outcome);
+  const line = {
+    ...described(request),
+    guard: guard === null ? null : `${guard.namespace}/${guard.name}`,
+    decision,
+    reason,
+    ...(outcome !== null && { handOff: outcome }),
+    durationMs: Math.round(durationMs * 1000) / 1000,
+  };
+  // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
+  if (guard === null) log.debug(line, 'decided');
+  else log.info(line, 'decided');
+}
+
+/** Refused: the caller was entitled to a hand-off, but the leader could not be spared as a follower. */
+function handOffOutcome(
+  { subject, user, dryRun }: GuardedRequest,
+  { verdict, guard, handOff }: Judgement,
+): HandOffOutcome | null {
+  if (handOff.kind !== 'none') return handOff.kind;
+  if (guard === null || dryRun || verdict.kind !== 'deny') return null;
+  if (verdict.reason !== 'LeaderProtected') return null;
+  const caller = { user: user.name, groups: user.groups };
+  return getsHandOff(guard.policy, subject.kind, caller) ? 'refused' : null;
+}
+
+function accountFailure(
+  request: GuardedRequest,
+  error: unknown,
+  at: ReviewContext,
+  { recorder, log, monotonicMs }: AdmitContext,
+): void {
+  const durationMs = monotonicMs() - at.arrivedAtMs;
+  recorder.reviewEnded({
+    operation: request.subject.kind,
+    decision: 'error',
+    reason: 'InternalError',
+    guard: NO_GUARD,
+    dryRun: request.dryRun,
+    seconds: durationMs / 1000,
+  });
+  log.error({ ...described(request), err: error }, 'could not decide');
+}
+
+function described({ uid, subject, namespace, name, user, dryRun }: GuardedRequest) {
+  return {
+    requestId: uid,
+    operation: subject.kind,
+    namespace,
+    pod: name,
+    user: user.name,
+    ...(dryRun && { dryRun }),
+  };
+}
+
+function labelsOf(guard: Guard | null): GuardLabels {
+  return guard === null ? NO_GUARD : { namespace: guard.namespace, guard: guard.name };
+}
