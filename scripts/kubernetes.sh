@@ -80,48 +80,30 @@ found() {
 
 # --- one at a time -------------------------------------------------------------
 
-lock_dir=''
 scratch=''
 # shellcheck disable=SC2317  # reached by the trap
-cleanup() {
-  [ -z "$scratch" ] || rm -rf "$scratch"
-  [ -z "$lock_dir" ] || rm -rf "$lock_dir"
-}
+cleanup() { [ -z "$scratch" ] || rm -rf "$scratch"; }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# lock FILE: until this script ends. macOS has no flock: a directory that holds its
-# owner's process id stands in, and is taken over from an owner that has died.
+# lock FILE: until `unlock`, or until this script ends, however that happens. macOS
+# has no flock, but perl can take the same lock on the descriptor that it inherits.
 lock() {
-  local owner
   mkdir -p "$(dirname "$1")"
-  if command -v flock >/dev/null; then
-    exec 9>"$1"
-    flock -n 9 || { say 'another run is at it, waiting'; flock 9; }
-    return
-  fi
-  until mkdir "$1.d" 2>/dev/null; do
-    owner="$(cat "$1.d/pid" 2>/dev/null || true)"
-    if [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null; then
-      # Only one of several waiters can rename it away.
-      mv "$1.d" "$1.d.$$" 2>/dev/null && rm -rf "$1.d.$$"
-      continue
-    fi
-    sleep 1
-  done
-  lock_dir="$1.d"
-  echo "$$" >"$lock_dir/pid"
+  exec 9>"$1"
+  flock_9 -n || { say 'another run is at it, waiting'; flock_9; }
 }
 
-unlock() {
-  if [ -n "$lock_dir" ]; then
-    rm -rf "$lock_dir"
-    lock_dir=''
+flock_9() {
+  if command -v flock >/dev/null; then
+    flock "$@" 9
   else
-    exec 9>&-
+    perl -e 'open(my $file, ">&=", 9) or exit 1; exit !flock($file, @ARGV ? 6 : 2)' -- "$@"
   fi
 }
+
+unlock() { exec 9>&-; }
 
 # --- the official release ------------------------------------------------------
 
@@ -201,6 +183,8 @@ download() {
   mkdir -p "$(dirname "$release_dir")"
   lock "$release_dir.lock"
   if ! complete "$release_dir"; then
+    # A run that was killed may have left its own behind.
+    rm -rf "$release_dir".part.*
     scratch="$(mktemp -d "$release_dir.part.XXXXXX")"
     # No set -e in here, as the caller asks for the outcome: every step says how it went.
     if ! fetch_release || ! complete "$scratch"; then

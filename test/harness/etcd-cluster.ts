@@ -423,14 +423,11 @@ export class EtcdCluster {
       `--election-timeout=${this.electionTimeoutMs}`,
       `--heartbeat-interval=${this.#options.heartbeatMs ?? 100}`,
       ...this.#speedups,
-      ...(server && this.certificates
-        ? [
-            `--cert-file=${server.certFile}`,
-            `--key-file=${server.keyFile}`,
-            `--trusted-ca-file=${this.certificates.caFile}`,
-          ]
+      ...(server ? [`--cert-file=${server.certFile}`, `--key-file=${server.keyFile}`] : []),
+      // The authority alone would already make etcd ask for client certificates.
+      ...(this.#options.clientCertAuth && this.certificates
+        ? ['--client-cert-auth', `--trusted-ca-file=${this.certificates.caFile}`]
         : []),
-      ...(this.#options.clientCertAuth ? ['--client-cert-auth'] : []),
       ...(this.#options.args ?? []),
     ];
     return ManagedProcess.start(this.#etcd, args, {

@@ -195,7 +195,6 @@ export class KubeApiserver {
         ...(minor < 24 ? ['--port=0'] : []),
         `--tls-cert-file=${serving.certFile}`,
         `--tls-private-key-file=${serving.keyFile}`,
-        `--flex-volume-plugin-dir=${own('volume-plugins')}`,
         '--leader-elect=false',
         '--use-service-account-credentials',
         `--service-account-private-key-file=${own('service-account.key')}`,
