@@ -18,7 +18,7 @@ export interface MemberView {
   readonly id: MemberId;
   readonly name: string;
   readonly learner: boolean;
-  /** Pods that answer as it or match it; usually one. */
+  /** Pods that answer as it, then those that match it; usually one. */
   readonly pods: readonly string[];
   readonly health: Health;
   /** Why it is not healthy, in a few words; empty if it is. */
@@ -175,7 +175,7 @@ function viewOfList(
     observed,
     identities,
     statuses: here,
-    corrupt: new Set(fromVoters.flatMap(({ answer }) => answer.corrupt)),
+    corrupt: new Set(here.flatMap(({ answer }) => answer.corrupt)),
     highestIndex: highest(fromVoters.map(({ answer }) => answer.raftIndex)) ?? 0n,
   };
   const members = list.members.map((member) => memberView(member, context));
@@ -229,7 +229,7 @@ interface HealthContext {
 
 function memberView(member: ListedMember, context: HealthContext): MemberView {
   const own = context.statuses.filter(({ answer }) => answer.id === member.id);
-  const pods = context.identities.podsOf(member.id);
+  const pods = answeringFirst(context.identities.podsOf(member.id), own);
   const faults = faultsOf(member.id, own, pods, context);
   const lag = lagOf(own, context);
   const lagging = lag !== null && isBehind(lag, own, context);
@@ -244,6 +244,10 @@ function memberView(member: ListedMember, context: HealthContext): MemberView {
     onlyLags: own.length > 0 && faults.length === 0 && lagging,
     namesItselfLeader: own.some(({ answer }) => answer.leader === member.id),
   };
+}
+
+function answeringFirst(pods: readonly string[], own: readonly PodStatus[]): readonly string[] {
+  return [...new Set([...own.map(({ pod }) => pod), ...pods])];
 }
 
 function healthOf(

@@ -60,8 +60,8 @@ function claimOf(pod: PodFacts, answer: Answer | undefined, around: Surroundings
     return { pod: pod.name, ids: listed ? [answer.id] : [], answered: true };
   }
   const byUrl = matchByUrl(pod, around);
-  const byName = around.list.find((member) => member.name === pod.name)?.id;
-  const ids = [byUrl, byName].filter((id) => id !== undefined);
+  const byName = around.list.filter((member) => member.name === pod.name).map(({ id }) => id);
+  const ids = byUrl === undefined ? byName : [byUrl, ...byName];
   return { pod: pod.name, ids: [...new Set(ids)], answered: false };
 }
 

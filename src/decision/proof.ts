@@ -24,12 +24,17 @@ export function proofOf(c: Case): Proof {
   }
   const failures = after.flatMap((member) => {
     const why = failureOf(member, c, leaderId);
-    return why === null ? [] : [`${member.pods.join('/')} ${why}`];
+    return why === null ? [] : [`${podsThatAnswer(member, c).join('/')} ${why}`];
   });
   const proven = after.length - failures.length;
   // Where nobody would be left there is nobody to prove anything.
   const stands = proven > 0 && proven >= Math.min(view.quorum, after.length);
   return { stands, why: stands ? '' : (failures[0] ?? 'nobody was asked') };
+}
+
+/** Those that can serve a read as this member; a silent pod that only matches it can't. */
+export function podsThatAnswer({ pods }: MemberView, { situation }: Case): readonly string[] {
+  return pods.filter((pod) => situation.answers?.get(pod)?.kind === 'status');
 }
 
 /** The target's own reservation does not count against it. */
@@ -40,7 +45,7 @@ function isGoing({ pods }: MemberView, { situation }: Case): boolean {
 
 function failureOf(member: MemberView, c: Case, leader: string): string | null {
   const { proof } = c.situation;
-  for (const pod of member.pods) {
+  for (const pod of podsThatAnswer(member, c)) {
     const why = failureAt(proof?.get(pod), member, {
       leader,
       clusterId: c.view?.clusterId ?? null,

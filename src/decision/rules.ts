@@ -2,7 +2,7 @@ import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from 
 import type { ClusterView } from './cluster-view.ts';
 import { getsHandOff, handOffCandidate, type Candidate } from './hand-off.ts';
 import * as say from './messages.ts';
-import { proofOf } from './proof.ts';
+import { podsThatAnswer, proofOf } from './proof.ts';
 import type { Answer, Reason, Situation } from './situation.ts';
 import type { Ask, HandOff, Prove, Verdict } from './verdict.ts';
 
@@ -25,7 +25,8 @@ const ASK: Ask = { kind: 'ask' };
 
 /**
  * The decision table; the first match wins. Rows stand where their evidence is due: a refusal needs
- * no proof, so row 8's demand for one comes after every refusal.
+ * neither proof nor time nor ledger, so row 8's demand for them comes after every refusal. Else
+ * `unknown: Allow` would let go a leader whose hand-off ran out of time.
  */
 export const RULES: readonly Rule[] = [
   {
@@ -97,11 +98,11 @@ export const RULES: readonly Rule[] = [
     verdict: (c) => allow(c, 'KnownDown', 'ifPossible'),
   },
   {
-    id: 'obstacle',
+    id: 'not-asked',
     row: 8,
     reason: 'Unverifiable',
-    why: 'out of time, or the ledger cannot be read or written',
-    applies: ({ situation }) => situation.obstacle !== null,
+    why: 'out of time, or no ledger, before etcd could be asked',
+    applies: ({ situation, view }) => situation.obstacle !== null && view === null,
     verdict: unverifiable,
   },
   {
@@ -202,12 +203,20 @@ export const RULES: readonly Rule[] = [
     verdict: (c) => deny(c, 'QuorumAtRisk'),
   },
   {
+    id: 'obstacle',
+    row: 8,
+    reason: 'Unverifiable',
+    why: 'out of time, or no ledger, where an allow needs both',
+    applies: ({ situation }) => situation.obstacle !== null,
+    verdict: unverifiable,
+  },
+  {
     id: 'unproven',
     row: 8,
     reason: 'Unverifiable',
     why: 'an allow of a voter needs proof, and there is none',
     applies: (c) => {
-      if (c.situation.proof === null) return proveAll(c);
+      if (c.situation.proof === null && someoneCanProve(c)) return proveAll(c);
       return !proofOf(c).stands;
     },
     verdict: unverifiable,
@@ -265,8 +274,11 @@ function deny(c: Case, reason: Reason): Verdict {
   };
 }
 
+/** A hand-off that is not confirmed is refused, whatever the policy: its target was the leader. */
 function unverifiable(c: Case): Verdict {
-  if (c.guard?.policy.unknown === 'Allow') return allow(c, 'Unverifiable', 'ifPossible');
+  const handedOff = c.situation.handOff.kind !== 'none';
+  if (c.guard?.policy.unknown === 'Allow' && !handedOff)
+    return allow(c, 'Unverifiable', 'ifPossible');
   return deny(c, 'Unverifiable');
 }
 
@@ -313,33 +325,42 @@ function isCandidate({ situation, memberId }: Case): boolean {
 }
 
 function lagDecides(c: Case): boolean {
+  return isShort(c) && quorumCanProve(c);
+}
+
+/** Nobody has been asked for proof yet, and enough could be. */
+function quorumCanProve(c: Case): boolean {
+  const { proof, obstacle } = c.situation;
   const wouldBe = c.after.length + c.laggards.length;
-  return c.situation.proof === null && isShort(c) && wouldBe >= (c.view?.quorum ?? 0);
+  return proof === null && obstacle === null && wouldBe >= (c.view?.quorum ?? 0);
+}
+
+function someoneCanProve({ after, laggards }: Case): boolean {
+  return after.length + laggards.length > 0;
 }
 
 function namesItselfUnrefuted(c: Case): boolean | Prove {
   if (c.member?.namesItselfLeader !== true) return false;
-  if (c.situation.proof === null && c.after.length + c.laggards.length >= (c.view?.quorum ?? 0)) {
-    return proveAll(c);
-  }
+  if (quorumCanProve(c)) return proveAll(c);
   return isShort(c) || !proofOf(c).stands;
 }
 
-function proveAll({ after, laggards }: Case): Prove {
-  return { kind: 'prove', pods: [...after, ...laggards].flatMap((member) => member.pods) };
+function proveAll(c: Case): Prove {
+  const members = [...c.after, ...c.laggards];
+  return { kind: 'prove', pods: members.flatMap((member) => podsThatAnswer(member, c)) };
 }
 
 function handOffOrDeny(c: Case): Verdict | HandOff | Prove {
-  const { situation } = c;
-  if (!callerHandsOff(c) || situation.handOff.kind !== 'none') return deny(c, 'LeaderProtected');
+  const { request, target } = c.situation;
+  if (!mayMove(c)) return deny(c, 'LeaderProtected');
   if (lagDecides(c)) return proveAll(c);
   const candidate = spareableFor(c);
   if (candidate === null || c.memberId === null) return deny(c, 'LeaderProtected');
-  if (situation.request.dryRun) return rehearse(c);
+  if (request.dryRun) return rehearse(c);
   return {
     kind: 'handOff',
-    reason: isShort(c) ? 'QuorumAtRisk' : 'Spared',
-    from: { pod: situation.target.name, id: c.memberId },
+    reason: reasonAsFollower(c),
+    from: { pod: target.name, id: c.memberId },
     to: candidate,
   };
 }
@@ -348,10 +369,16 @@ function callerHandsOff({ guard, situation: { request } }: Case): boolean {
   return guard !== null && getsHandOff(guard.policy, request.operation, request.caller);
 }
 
+/** What no proof could change: asked first, so that a refusal does not wait for one. */
+function mayMove(c: Case): boolean {
+  const { handOff, obstacle } = c.situation;
+  if (!callerHandsOff(c) || handOff.kind !== 'none' || obstacle !== null) return false;
+  if (c.answer?.kind !== 'status' || c.readings.length > 1 || isCandidate(c)) return false;
+  return c.own === null || c.own.ageMs <= OWN_RESERVATION_MS;
+}
+
 /** Who would lead instead, if the leader could be spared as a follower; else null. */
 function spareableFor(c: Case): Candidate | null {
-  if (c.answer?.kind !== 'status' || c.readings.length > 1 || isCandidate(c)) return null;
-  if (c.own !== null && c.own.ageMs > OWN_RESERVATION_MS) return null;
   if (isShort(c) && c.guard?.policy.quorum === 'Enforce') return null;
   return handOffCandidate(c);
 }
@@ -360,5 +387,11 @@ function spareableFor(c: Case): Candidate | null {
 function rehearse(c: Case): Verdict | Prove {
   if (c.situation.proof === null) return proveAll(c);
   if (!proofOf(c).stands) return unverifiable(c);
-  return allow(c, isShort(c) ? 'QuorumAtRisk' : 'Spared', 'required');
+  return allow(c, reasonAsFollower(c), 'required');
+}
+
+/** What the leader would be allowed with if it followed. */
+function reasonAsFollower(c: Case): Reason {
+  if (isShort(c)) return 'QuorumAtRisk';
+  return c.member?.health === 'Healthy' ? 'Spared' : 'NothingToLose';
 }
