@@ -217,9 +217,8 @@ export class WebhookServer {
 
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     const code = error.code ?? '';
-    const isHttp = code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    // Nobody to answer: a failed handshake, a reset, or a connection that was answered already.
-    if (!isHttp || !(socket instanceof TLSSocket) || !socket.writable) {
+    // Nobody to answer: a failed handshake, a sender who left, or who was answered already.
+    if (!isAnswerable(code) || !(socket instanceof TLSSocket) || !socket.writable) {
       socket.destroy();
       return;
     }
@@ -232,6 +231,12 @@ export class WebhookServer {
     this.#events.onBadRequest?.(refusal.kind);
     refuseRaw(socket, refusal);
   }
+}
+
+/** An end of stream in the middle of a request is a caller who gave up. */
+function isAnswerable(code: string): boolean {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return true;
+  return code.startsWith('HPE_') && code !== 'HPE_INVALID_EOF_STATE';
 }
 
 function isReviewUrl(url: string): boolean {

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import express from 'express';
+import type { Readiness } from './readiness.ts';
+
+/** What prom-client's registry gives; nothing else of it is used here. */
+export interface MetricsSource {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+}
+
+/** What the plain HTTP side is made from. */
+export interface ObservabilityOptions {
+  readonly metrics: MetricsSource;
+  readonly readiness: () => Promise<Readiness>;
+  readonly version: string;
+  /** Told what made an endpoint answer 500; must not throw. */
+  readonly onFailed?: (error: unknown) => void;
+}
+
+const SLOW_SENDER_MS = 10_000;
+
+const STYLE =
+  'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color:#1f2328;background:#fff}' +
+  'h1{font-size:1.4rem}dt{font-family:ui-monospace,monospace}dd{margin:0 0 .6rem}' +
+  '@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}a{color:#6cb6ff}}';
+
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** The plain HTTP side: `/metrics`, `/healthz`, `/readyz` and a status page, for GET and HEAD. */
+export function createObservabilityServer(options: ObservabilityOptions): Server {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', false);
+  app.set('env', 'production');
+  app.use((request, response, next) => {
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    response.setHeader('Cache-Control', 'no-store');
+    if (request.method === 'GET' || request.method === 'HEAD') next();
+    else
+      response.status(405).setHeader('Allow', 'GET, HEAD').json({ error: 'only GET is allowed' });
+  });
+  app.get('/healthz', (_request, response) => {
+    response.type('text').send('ok\n');
+  });
+  app.get('/readyz', async (_request, response) => {
+    const readiness = await options.readiness();
+    if (readiness.ready) response.type('text').send('ok\n');
+    else response.status(503).type('text').send(`not ready: ${readiness.why}\n`);
+  });
+  app.get('/metrics', async (_request, response) => {
+    const text = await options.metrics.metrics();
+    response.setHeader('Content-Type', options.metrics.contentType);
+    response.end(text);
+  });
+  app.get('/', async (_request, response) => {
+    const readiness = await options.readiness();
+    response.setHeader('Content-Security-Policy', CONTENT_SECURITY_POLICY);
+    response.type('html').send(statusPage(options.version, readiness));
+  });
+  app.use((_request, response) => {
+    response.status(404).json({ error: 'not found' });
+  });
+  app.use(
+    (
+      error: unknown,
+      _request: express.Request,
+      response: express.Response,
+      _next: express.NextFunction,
+    ) => {
+      options.onFailed?.(error);
+      response.status(500).json({ error: 'internal error' });
+    },
+  );
+  return createServer(
+    { requestTimeout: SLOW_SENDER_MS, headersTimeout: SLOW_SENDER_MS, keepAliveTimeout: 65_000 },
+    app,
+  );
+}
+
+function statusPage(version: string, readiness: Readiness): string {
+  const state = readiness.ready ? 'ready' : `not ready: ${readiness.why}`;
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>etcd-guard</title><style>${STYLE}</style></head>
+<body>
+<h1>etcd-guard ${escapeHtml(version)}</h1>
+<p>Keeps etcd pods from being deleted while they lead or are needed for the quorum. Now: ${escapeHtml(state)}.</p>
+<dl>
+<dt><a href="metrics">/metrics</a></dt><dd>for Prometheus</dd>
+<dt><a href="readyz">/readyz</a></dt><dd>whether the webhook takes connections with its current certificate</dd>
+<dt><a href="healthz">/healthz</a></dt><dd>whether this process lives</dd>
+</dl>
+</body>
+</html>
+`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
