@@ -156,7 +156,7 @@ export class KubeApiserver {
 
   /** `kubectl apply` of these objects. Throws if it fails. */
   async apply(...objects: readonly unknown[]): Promise<void> {
-    const manifest = objects.map((object) => JSON.stringify(object)).join('\n---\n');
+    const manifest = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
     const { exitCode, stderr } = await this.#kubectl(['apply', '-f', '-'], manifest);
     if (exitCode !== 0) throw new Error(`kubectl apply: ${stderr}`);
   }
