@@ -36,7 +36,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   NothingToLose: (c) =>
     `${pod(c)} of ${cluster(c)} is not healthy (${c.member?.why ?? 'no answer'}), and ${left(c)} without it ${facts(c)}.`,
   QuorumAtRisk: quorumAtRisk,
-  Spared: (c) => `${pod(c)} follows in ${cluster(c)}, and ${left(c)} without it ${facts(c)}.`,
+  Spared: (c) => `${pod(c)} ${standing(c)}, and ${left(c)} without it ${facts(c)}.`,
 };
 
 /** What the caller of an allowed request should know; each fits the 256 characters of a warning. */
@@ -178,6 +178,12 @@ function cannotSpare(voters: number): string {
   return voters === 1
     ? 'A cluster of one voter can spare nobody: add members first, or'
     : 'A cluster of two voters can spare nobody: add a third member first, or';
+}
+
+/** In a dry run the leader is judged as the follower that it would be. */
+function standing(c: Case): string {
+  if (isConfirmedLeader(c)) return `leads ${cluster(c)} but would hand over first`;
+  return `follows in ${cluster(c)}`;
 }
 
 function left(c: Case): string {

@@ -7,7 +7,7 @@ import type {
 } from '../admission/guard-source.ts';
 import { viewOf, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer, Guard, PodFacts } from '../decision/situation.ts';
-import type { ConnectionSettings, EtcdCluster, MemberEndpoint } from '../etcd/port.ts';
+import type { ConnectionSettings, EtcdCluster } from '../etcd/port.ts';
 import { hostOf } from './address.ts';
 import { guardKey, type LoadedGuard } from './file-guards.ts';
 import { matchesLabels } from './label-selector.ts';
@@ -156,8 +156,7 @@ function lazily(connect: () => EtcdCluster): EtcdCluster {
   let made: EtcdCluster | null = null;
   const cluster = (): EtcdCluster => (made ??= connect());
   return {
-    ask: (endpoints: readonly MemberEndpoint[], withinMs: number) =>
-      cluster().ask(endpoints, withinMs),
+    ask: (endpoints, withinMs, options) => cluster().ask(endpoints, withinMs, options),
     prove: (endpoints, withinMs) => cluster().prove(endpoints, withinMs),
     moveLeader: (leader, to, withinMs) => cluster().moveLeader(leader, to, withinMs),
     close: () => made?.close(),

@@ -1,0 +1,32 @@
+import { cp } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { defineConfig } from 'rolldown';
+
+const require = createRequire(import.meta.url);
+
+/** etcd3 reads its .proto files from ../proto of its own file at run time. */
+const etcd3Protos = {
+  name: 'etcd3-protos',
+  async writeBundle() {
+    const from = join(dirname(require.resolve('etcd3/package.json')), 'proto');
+    await cp(from, 'dist/proto', { recursive: true });
+  },
+};
+
+/**
+ * One file a command and what they share, next to the licences of what is inside. etcd3's chunk
+ * keeps `__dirname`-relative paths, so it goes one folder down.
+ */
+export default defineConfig({
+  input: { main: 'src/main.ts' },
+  platform: 'node',
+  plugins: [etcd3Protos],
+  output: {
+    dir: 'dist',
+    format: 'esm',
+    cleanDir: true,
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunks/[name].js',
+  },
+});

@@ -1,0 +1,266 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { parseGoDuration } from './server/request-timeout.ts';
+import { parseListenAddress, type ListenAddress } from './server/listen.ts';
+import { LOG_LEVELS, type LogLevel } from './telemetry/logger.ts';
+
+/** `etcd-guard serve`. */
+export interface ServeConfig {
+  readonly command: 'serve';
+  readonly guards: readonly string[];
+  readonly listen: ListenAddress;
+  readonly metricsListen: ListenAddress;
+  /** null: a certificate is made in memory. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  readonly logLevel: LogLevel;
+  readonly shutdownDelayMs: number;
+}
+
+/** `etcd-guard status`. */
+export interface StatusConfig {
+  readonly command: 'status';
+  readonly guards: readonly string[];
+  /** null: all guards of the namespace. */
+  readonly name: string | null;
+  /** null: all namespaces. */
+  readonly namespace: string | null;
+  readonly output: 'table' | 'json' | 'yaml';
+  readonly watch: boolean;
+}
+
+/** `etcd-guard check`. */
+export interface CheckConfig {
+  readonly command: 'check';
+  readonly guards: readonly string[];
+  readonly pod: string;
+  readonly namespace: string;
+  readonly eviction: boolean;
+  readonly output: 'text' | 'json';
+}
+
+/** What the command line asks for; `problems` are all that is wrong with it. */
+export type Config =
+  | ServeConfig
+  | StatusConfig
+  | CheckConfig
+  | { readonly command: 'help'; readonly topic: string | null }
+  | { readonly command: 'version' }
+  | {
+      readonly command: 'invalid';
+      readonly topic: string | null;
+      readonly problems: readonly string[];
+    };
+
+type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+interface Command {
+  readonly options: Options;
+  /** How many words may follow, at least and at most. */
+  readonly words: readonly [number, number];
+  readonly read: (values: Values, words: readonly string[], problems: string[]) => Config;
+}
+
+const GUARDS: Options = { guards: { type: 'string', multiple: true } };
+const HELP: Options = { help: { type: 'boolean', short: 'h' } };
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: {
+    options: {
+      ...GUARDS,
+      ...HELP,
+      listen: { type: 'string' },
+      'metrics-listen': { type: 'string' },
+      'tls-cert': { type: 'string' },
+      'tls-key': { type: 'string' },
+      'log-level': { type: 'string' },
+      'shutdown-delay': { type: 'string' },
+    },
+    words: [0, 0],
+    read: readServe,
+  },
+  status: {
+    options: {
+      ...GUARDS,
+      ...HELP,
+      namespace: { type: 'string', short: 'n' },
+      'all-namespaces': { type: 'boolean', short: 'A' },
+      output: { type: 'string', short: 'o' },
+      watch: { type: 'boolean', short: 'w' },
+    },
+    words: [0, 1],
+    read: readStatus,
+  },
+  check: {
+    options: {
+      ...GUARDS,
+      ...HELP,
+      namespace: { type: 'string', short: 'n' },
+      eviction: { type: 'boolean' },
+      output: { type: 'string', short: 'o' },
+    },
+    words: [1, 1],
+    read: readCheck,
+  },
+};
+
+/** Reads the command line (without the program's own name); never throws. */
+export function parseConfig(args: readonly string[]): Config {
+  const [first = '--help', ...rest] = args;
+  if (['--help', '-h'].includes(first)) return { command: 'help', topic: null };
+  if (first === 'help') return { command: 'help', topic: rest[0] ?? null };
+  if (['--version', 'version'].includes(first)) return { command: 'version' };
+  const command = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  if (command !== undefined) return readCommand(first, command, rest);
+  const known = Object.keys(COMMANDS).join(', ');
+  return invalid(null, [`unknown command '${first}'; the commands are ${known}`]);
+}
+
+function readCommand(name: string, command: Command, args: readonly string[]): Config {
+  const problems: string[] = [];
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: command.options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const values: Record<string, string | boolean | string[]> = {};
+  const words: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') words.push(token.value);
+    if (token.kind === 'option') takeOption(token, command.options, { values, problems });
+  }
+  if (values['help'] === true) return { command: 'help', topic: name };
+  const [least, most] = command.words;
+  if (words.length < least) problems.push('the name of a pod is missing');
+  if (words.length > most) problems.push(`unexpected argument '${words[most] ?? ''}'`);
+  const config = command.read(values, words, problems);
+  return problems.length > 0 ? invalid(name, problems) : config;
+}
+
+interface OptionToken {
+  readonly name: string;
+  readonly rawName: string;
+  readonly value: string | undefined;
+}
+
+function takeOption(
+  { name, rawName, value }: OptionToken,
+  options: Options,
+  into: {
+    readonly values: Record<string, string | boolean | string[]>;
+    readonly problems: string[];
+  },
+): void {
+  const option = Object.hasOwn(options, name) ? options[name] : undefined;
+  if (option === undefined) {
+    into.problems.push(`unknown option '${rawName}'`);
+  } else if (option.type === 'boolean') {
+    if (value !== undefined) into.problems.push(`${rawName} takes no value`);
+    into.values[name] = true;
+  } else if (value === undefined || value === '') {
+    into.problems.push(`${rawName} needs a value`);
+  } else if (option.multiple === true) {
+    const before = into.values[name];
+    into.values[name] = [...(Array.isArray(before) ? before : []), value];
+  } else {
+    into.values[name] = value;
+  }
+}
+
+function readServe(values: Values, _words: readonly string[], problems: string[]): ServeConfig {
+  return {
+    command: 'serve',
+    guards: guardFiles(values, problems),
+    listen: listenAddress(values, 'listen', '0.0.0.0:8443', problems),
+    metricsListen: listenAddress(values, 'metrics-listen', '0.0.0.0:8080', problems),
+    tls: tlsFiles(values, problems),
+    logLevel: oneOf(values, 'log-level', LOG_LEVELS, problems) ?? 'info',
+    shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
+  };
+}
+
+function readStatus(values: Values, words: readonly string[], problems: string[]): StatusConfig {
+  const everywhere = values['all-namespaces'] === true;
+  if (everywhere && values['namespace'] !== undefined) {
+    problems.push('--namespace and --all-namespaces exclude each other');
+  }
+  return {
+    command: 'status',
+    guards: guardFiles(values, problems),
+    name: words[0] ?? null,
+    namespace: everywhere ? null : (text(values, 'namespace') ?? 'default'),
+    output: oneOf(values, 'output', ['table', 'json', 'yaml'], problems) ?? 'table',
+    watch: values['watch'] === true,
+  };
+}
+
+function readCheck(values: Values, words: readonly string[], problems: string[]): CheckConfig {
+  return {
+    command: 'check',
+    guards: guardFiles(values, problems),
+    pod: words[0] ?? '',
+    namespace: text(values, 'namespace') ?? 'default',
+    eviction: values['eviction'] === true,
+    output: oneOf(values, 'output', ['text', 'json'], problems) ?? 'text',
+  };
+}
+
+function guardFiles(values: Values, problems: string[]): readonly string[] {
+  const files = values['guards'];
+  if (Array.isArray(files)) return files;
+  problems.push('--guards FILE is missing: a file with EtcdGuard documents (repeatable)');
+  return [];
+}
+
+function listenAddress(
+  values: Values,
+  name: string,
+  otherwise: string,
+  problems: string[],
+): ListenAddress {
+  const given = text(values, name) ?? otherwise;
+  const address = parseListenAddress(given);
+  if (address !== null) return address;
+  problems.push(`--${name} must be HOST:PORT (found '${given}')`);
+  return { host: null, port: 0 };
+}
+
+function tlsFiles(values: Values, problems: string[]): ServeConfig['tls'] {
+  const certFile = text(values, 'tls-cert');
+  const keyFile = text(values, 'tls-key');
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  if (certFile !== keyFile) problems.push('--tls-cert and --tls-key go together');
+  return null;
+}
+
+function duration(values: Values, name: string, otherwise: string, problems: string[]): number {
+  const given = text(values, name) ?? otherwise;
+  const ms = /^0(s|ms)?$/.test(given) ? 0 : parseGoDuration(given);
+  if (ms === null) problems.push(`--${name} must be a duration such as 5s (found '${given}')`);
+  return ms ?? 0;
+}
+
+function oneOf<const T extends string>(
+  values: Values,
+  name: string,
+  allowed: readonly T[],
+  problems: string[],
+): T | null {
+  const given = text(values, name);
+  if (given === undefined) return null;
+  const found = allowed.find((one) => one === given);
+  if (found === undefined) {
+    problems.push(`--${name} must be ${allowed.join(' or ')} (found '${given}')`);
+  }
+  return found ?? null;
+}
+
+function text(values: Values, name: string): string | undefined {
+  const value = values[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function invalid(topic: string | null, problems: readonly string[]): Config {
+  return { command: 'invalid', topic, problems };
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+import packageJson from '../package.json' with { type: 'json' };
+import type { Streams } from './cli/streams.ts';
+import { parseConfig, type Config } from './config.ts';
+
+const EXIT_USAGE = 2;
+const EXIT_INTERNAL = 1;
+
+/** Each command is loaded only when it is asked for: `serve` should be ready at once. */
+async function run(config: Config, streams: Streams): Promise<number> {
+  switch (config.command) {
+    case 'serve':
+      return (await import('./cli/serve.ts')).serve(config, streams, packageJson.version);
+    case 'status':
+      return (await import('./cli/status.ts')).status(config, streams);
+    case 'check':
+      return (await import('./cli/check.ts')).check(config, streams);
+    case 'version':
+      streams.out(`etcd-guard ${packageJson.version}\n`);
+      return 0;
+    case 'help':
+      streams.out((await import('./cli/help.ts')).helpText(config.topic));
+      return 0;
+    case 'invalid': {
+      for (const problem of config.problems) streams.err(`etcd-guard: ${problem}\n`);
+      const help = config.topic === null ? '--help' : `${config.topic} --help`;
+      streams.err(`Try: etcd-guard ${help}\n`);
+      return EXIT_USAGE;
+    }
+  }
+}
+
+function processStreams(): Streams {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    // A second signal finds no listener and ends the process at once.
+    process.once(signal, () => stop.abort());
+  }
+  // Piped into head: whoever reads has had enough.
+  process.stdout.on('error', () => process.exit(0));
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    terminal: process.stdout.isTTY,
+    stop: stop.signal,
+  };
+}
+
+try {
+  process.exitCode = await run(parseConfig(process.argv.slice(2)), processStreams());
+} catch (error) {
+  process.stderr.write(`etcd-guard: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = EXIT_INTERNAL;
+}
+// Connections to etcd members that hang must not keep a finished command alive.
+process.stdout.write('', () => process.exit());
