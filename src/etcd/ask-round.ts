@@ -1,11 +1,9 @@
-import type { IMember, IStatusResponse } from 'etcd3';
-
-import type { Answer } from '../decision/situation.ts';
+import type { Answer, ListedMember, StatusAnswer } from '../decision/situation.ts';
 import type { Authentication } from './authentication.ts';
 import { noAnswerWithin } from './failure.ts';
-import type { Failure, Outcome } from './failure.ts';
-import { statusAnswer } from './member-answer.ts';
-import type { MemberLists } from './member-answer.ts';
+import type { Failure } from './failure.ts';
+import { WITHOUT_ID } from './member-answer.ts';
+import type { AnswerReader } from './member-answer.ts';
 import type { MemberConnection, RequestWindow } from './member-connection.ts';
 import { MEMBER_LIST, STATUS } from './requests.ts';
 import type { Round } from './shared-rounds.ts';
@@ -19,12 +17,15 @@ export interface AskedMember {
 /** What rounds of one cluster share. */
 export interface AskContext {
   readonly authentication: Authentication;
-  readonly lists: MemberLists;
+  readonly reader: AnswerReader;
 }
 
 interface Slot extends AskedMember {
-  status: Outcome<IStatusResponse> | null;
-  list: Outcome<readonly IMember[]> | null;
+  /** Still without its list. */
+  status: StatusAnswer | null;
+  statusFailure: Failure | null;
+  list: readonly ListedMember[] | null;
+  listFailure: Failure | null;
   /** It refused, and the request is being tried again. */
   refusal: Failure | null;
 }
@@ -35,54 +36,56 @@ export function askRound(
   window: RequestWindow,
   context: AskContext,
 ): Round<ReadonlyMap<string, Answer>> {
-  const slots = members.map((member): Slot => ({
-    ...member,
+  const slots = members.map(({ pod, connection }): Slot => ({
+    pod,
+    connection,
     status: null,
+    statusFailure: null,
     list: null,
+    listFailure: null,
     refusal: null,
   }));
   return {
     ended: Promise.all(slots.map((slot) => askMember(slot, window, context))),
-    snapshot: (withinMs) =>
-      new Map(slots.map((slot) => [slot.pod, answerOf(slot, withinMs, context.lists)])),
+    snapshot: (withinMs) => new Map(slots.map((slot) => [slot.pod, answerOf(slot, withinMs)])),
     giveUp() {
       // Their deadlines pass at this moment too; the next round must not wait for that.
-      for (const slot of slots) if (slot.status === null) slot.connection?.discard();
+      for (const slot of slots) if (pending(slot)) slot.connection?.discard();
     },
   };
 }
 
-function askMember(
-  slot: Slot,
-  window: RequestWindow,
-  { authentication }: AskContext,
-): Promise<unknown> {
+function pending(slot: Slot): boolean {
+  return slot.status === null && slot.statusFailure === null;
+}
+
+/** Answers are read as they come, while others are still waited for. */
+function askMember(slot: Slot, window: RequestWindow, context: AskContext): Promise<unknown> {
   const { connection } = slot;
   if (connection === null) return Promise.resolve();
+  const { authentication, reader } = context;
   const note = (failure: Failure): void => {
     slot.refusal = failure;
   };
-  const status = authentication.request(connection, STATUS, window, note).then((outcome) => {
-    slot.status = outcome;
-    return outcome;
-  });
-  const list = authentication.request(connection, MEMBER_LIST, window, note).then((outcome) => {
-    slot.list = outcome;
-    return outcome;
-  });
-  return Promise.all([status, list]);
+  return Promise.all([
+    authentication.request(connection, STATUS, window, note).then((outcome) => {
+      slot.status = outcome.ok ? reader.status(outcome.value) : null;
+      slot.statusFailure = outcome.ok ? null : outcome.failure;
+      if (outcome.ok && slot.status === null) slot.statusFailure = WITHOUT_ID;
+      return outcome;
+    }),
+    authentication.request(connection, MEMBER_LIST, window, note).then((outcome) => {
+      slot.list = outcome.ok ? reader.list(outcome.value) : null;
+      slot.listFailure = outcome.ok ? null : outcome.failure;
+      return outcome;
+    }),
+  ]);
 }
 
-function answerOf(slot: Slot, withinMs: number, lists: MemberLists): Answer {
+function answerOf(slot: Slot, withinMs: number): Answer {
   if (slot.connection === null) return { kind: 'silent', cause: 'no address yet' };
-  if (slot.status?.ok !== true) return withoutStatus(slot, slot.status?.failure ?? null, withinMs);
-  const list = slot.list?.ok === true ? lists.read(slot.list.value) : null;
-  return (
-    statusAnswer(slot.status.value, list) ?? {
-      kind: 'refused',
-      cause: 'it answers Status without a member id',
-    }
-  );
+  if (slot.status !== null) return { ...slot.status, list: slot.list };
+  return withoutStatus(slot, slot.statusFailure, withinMs);
 }
 
 function withoutStatus(slot: Slot, failure: Failure | null, withinMs: number): Answer {
@@ -95,10 +98,10 @@ function withoutStatus(slot: Slot, failure: Failure | null, withinMs: number): A
 }
 
 /** What it said beside its Status: whoever said anything is not silent. */
-function heardOtherwise({ refusal, list }: Slot): string | null {
+function heardOtherwise({ refusal, list, listFailure }: Slot): string | null {
   if (refusal !== null) return refusal.words;
-  if (list?.ok === true) return 'it told its member list';
-  return list?.failure.kind === 'refused' ? list.failure.words : null;
+  if (list !== null) return 'it told its member list';
+  return listFailure?.kind === 'refused' ? listFailure.words : null;
 }
 
 function silence(slot: Slot, failure: Failure | null, withinMs: number): string {

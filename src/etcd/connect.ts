@@ -3,13 +3,13 @@ import { lookup } from 'node:dns/promises';
 import type { MemberId } from '../decision/member-id.ts';
 import type { Answer, ProofAnswer } from '../decision/situation.ts';
 import { askRound } from './ask-round.ts';
-import type { AskedMember } from './ask-round.ts';
+import type { AskContext, AskedMember } from './ask-round.ts';
 import { Authentication } from './authentication.ts';
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { noAnswerWithin, TIMED_OUT } from './failure.ts';
 import type { Outcome } from './failure.ts';
-import { MemberLists } from './member-answer.ts';
+import { AnswerReader } from './member-answer.ts';
 import { requestWindow } from './member-connection.ts';
 import { MemberConnections } from './member-connections.ts';
 import { EtcdRequestError } from './port.ts';
@@ -50,9 +50,8 @@ export function connectEtcd(
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
   readonly #idleMs: number;
-  readonly #authentication: Authentication;
+  readonly #context: AskContext;
   readonly #connections: MemberConnections;
-  readonly #lists = new MemberLists();
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
   readonly #proofs = new Map<string, SharedRounds<ReadonlyMap<string, ProofAnswer>>>();
 
@@ -63,7 +62,10 @@ class Etcd3Cluster implements EtcdCluster {
   ) {
     this.#clock = options.clock ?? systemClock;
     this.#idleMs = options.idleMs ?? IDLE_MS;
-    this.#authentication = new Authentication(settings.auth, this.#clock);
+    this.#context = {
+      authentication: new Authentication(settings.auth, this.#clock),
+      reader: new AnswerReader(),
+    };
     this.#connections = new MemberConnections({
       tls: settings.tls,
       clock: this.#clock,
@@ -78,10 +80,9 @@ class Etcd3Cluster implements EtcdCluster {
     { keepWarm = true }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
     this.#members(endpoints, keepWarm ? this.#idleMs : BACKGROUND_IDLE_MS);
-    const context = { authentication: this.#authentication, lists: this.#lists };
     return this.#shared(this.#asks, endpoints, {
       begin: (untilMs) =>
-        askRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), context),
+        askRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
       nothing: (allowedMs) =>
         new Map(endpoints.map(({ pod }) => [pod, silent(noAnswerWithin(allowedMs))])),
     }).join(withinMs);
@@ -94,11 +95,7 @@ class Etcd3Cluster implements EtcdCluster {
     this.#members(endpoints, this.#idleMs);
     return this.#shared(this.#proofs, endpoints, {
       begin: (untilMs) =>
-        proofRound(
-          this.#members(endpoints, 0),
-          requestWindow(this.#clock, untilMs),
-          this.#authentication,
-        ),
+        proofRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
       nothing: (allowedMs) =>
         new Map(endpoints.map(({ pod }) => [pod, unproven(noAnswerWithin(allowedMs))])),
     }).join(withinMs);
@@ -112,7 +109,7 @@ class Etcd3Cluster implements EtcdCluster {
     // Nothing is sent twice: the first may have moved the leadership already.
     const window = { ...requestWindow(this.#clock, this.#clock.now() + withinMs), sinceMs: 0 };
     const outcome = await this.#within(
-      this.#authentication.request(connection, moveLeaderTo(to), window, () => undefined),
+      this.#context.authentication.request(connection, moveLeaderTo(to), window, () => undefined),
       withinMs,
     );
     if (outcome.ok) return;

@@ -3,33 +3,85 @@ import type { IMember, IStatusResponse } from 'etcd3';
 import type { MemberId } from '../decision/member-id.ts';
 import { memberIdFromDecimal } from '../decision/member-id.ts';
 import type { ListedMember, ProofAnswer, StatusAnswer } from '../decision/situation.ts';
+import type { Failure } from './failure.ts';
 
-/** Who a Status says it comes from, and whom it names; null from something without a member id. */
-export function statusIdentity(status: IStatusResponse): ProofAnswer['after'] {
-  const id = memberIdFromDecimal(status.header.member_id);
-  const clusterId = memberIdFromDecimal(status.header.cluster_id);
-  if (id === null || clusterId === null) return null;
-  return { id, clusterId, leader: memberIdFromDecimal(status.leader) };
-}
+/** What a Status that names no member counts as. */
+export const WITHOUT_ID: Failure = {
+  kind: 'refused',
+  words: 'it answers Status without a member id',
+  connection: 'fine',
+};
 
-/** Status and list as one answer; null from something without a member id. */
-export function statusAnswer(
-  status: IStatusResponse,
-  list: readonly ListedMember[] | null,
-): StatusAnswer | null {
-  const identity = statusIdentity(status);
-  if (identity === null) return null;
-  const raftIndex = BigInt(status.raftIndex);
-  return {
-    kind: 'status',
-    ...identity,
-    list,
-    term: BigInt(status.raftTerm),
-    raftIndex,
-    appliedIndex: reportsAppliedIndex(status.version) ? BigInt(status.raftAppliedIndex) : raftIndex,
-    corrupt: alarmed(status.errors, 'CORRUPT'),
-    noSpace: alarmed(status.errors, 'NOSPACE'),
-  };
+// More ids than all members of a cluster ever had.
+const MAX_IDS = 1000;
+
+/**
+ * Reads what members say, and remembers ids and lists, which hardly ever change: a list of the
+ * same content is the same object.
+ */
+export class AnswerReader {
+  readonly #ids = new Map<string, MemberId | null>();
+  #rawList: readonly IMember[] = [];
+  #list: readonly ListedMember[] = [];
+
+  /** Without a list; null from something without a member id. */
+  status(status: IStatusResponse): StatusAnswer | null {
+    const identity = this.identity(status);
+    if (identity === null) return null;
+    const raftIndex = BigInt(status.raftIndex);
+    return {
+      kind: 'status',
+      ...identity,
+      list: null,
+      term: BigInt(status.raftTerm),
+      raftIndex,
+      appliedIndex: reportsAppliedIndex(status.version)
+        ? BigInt(status.raftAppliedIndex)
+        : raftIndex,
+      corrupt: this.#alarmed(status.errors, 'CORRUPT'),
+      noSpace: this.#alarmed(status.errors, 'NOSPACE'),
+    };
+  }
+
+  /** Who a Status comes from, and whom it names; null from something without a member id. */
+  identity(status: IStatusResponse): ProofAnswer['after'] {
+    const id = this.#id(status.header.member_id);
+    const clusterId = this.#id(status.header.cluster_id);
+    if (id === null || clusterId === null) return null;
+    return { id, clusterId, leader: this.#id(status.leader) };
+  }
+
+  /** null for a list that names a member without an id. */
+  list(members: readonly IMember[]): readonly ListedMember[] | null {
+    if (sameMembers(this.#rawList, members)) return this.#list;
+    const list: ListedMember[] = [];
+    for (const member of members) {
+      const id = this.#id(member.ID);
+      if (id === null) return null;
+      list.push(listedMember(id, member));
+    }
+    this.#rawList = members;
+    this.#list = list;
+    return list;
+  }
+
+  /** The server's text; from some versions on with two spaces between the fields. */
+  #alarmed(errors: readonly string[], alarm: string): readonly MemberId[] {
+    return errors.flatMap((error) => {
+      const match = /memberID:(?<id>\d+)\s+alarm:(?<alarm>\w+)/.exec(error)?.groups;
+      const id = match?.['alarm'] === alarm ? this.#id(match['id'] ?? '0') : null;
+      return id === null ? [] : [id];
+    });
+  }
+
+  #id(decimal: string): MemberId | null {
+    const known = this.#ids.get(decimal);
+    if (known !== undefined) return known;
+    if (this.#ids.size === MAX_IDS) this.#ids.clear();
+    const id = memberIdFromDecimal(decimal);
+    this.#ids.set(decimal, id);
+    return id;
+  }
 }
 
 /**
@@ -38,34 +90,6 @@ export function statusAnswer(
  */
 function reportsAppliedIndex(version: string): boolean {
   return !/^3\.[0-3]\./.test(version);
-}
-
-function alarmed(errors: readonly string[], alarm: string): readonly MemberId[] {
-  return errors.flatMap((error) => {
-    const match = /memberID:(?<id>\d+)\s+alarm:(?<alarm>\w+)/.exec(error)?.groups;
-    const id = match?.['alarm'] === alarm ? memberIdFromDecimal(match['id'] ?? '0') : null;
-    return id === null ? [] : [id];
-  });
-}
-
-/** Reads member lists; the same content gives the same object, since lists hardly ever change. */
-export class MemberLists {
-  #raw: readonly IMember[] = [];
-  #parsed: readonly ListedMember[] = [];
-
-  /** null for a list that names a member without an id. */
-  read(members: readonly IMember[]): readonly ListedMember[] | null {
-    if (sameMembers(this.#raw, members)) return this.#parsed;
-    const parsed: ListedMember[] = [];
-    for (const member of members) {
-      const id = memberIdFromDecimal(member.ID);
-      if (id === null) return null;
-      parsed.push(listedMember(id, member));
-    }
-    this.#raw = members;
-    this.#parsed = parsed;
-    return parsed;
-  }
 }
 
 function listedMember(id: MemberId, member: IMember): ListedMember {

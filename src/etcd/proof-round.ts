@@ -1,12 +1,12 @@
 import type { IRangeResponse, IStatusResponse } from 'etcd3';
 
 import type { ProofAnswer } from '../decision/situation.ts';
-import type { AskedMember } from './ask-round.ts';
+import type { AskContext, AskedMember } from './ask-round.ts';
 import { callOptions } from './authentication.ts';
-import type { Authentication } from './authentication.ts';
 import { noAnswerWithin } from './failure.ts';
 import type { Outcome } from './failure.ts';
-import { statusIdentity } from './member-answer.ts';
+import { WITHOUT_ID } from './member-answer.ts';
+import type { AnswerReader } from './member-answer.ts';
 import type { RequestWindow } from './member-connection.ts';
 import { LINEARIZABLE_READ, STATUS } from './requests.ts';
 import type { Round } from './shared-rounds.ts';
@@ -20,12 +20,13 @@ interface Slot extends AskedMember {
 export function proofRound(
   members: readonly AskedMember[],
   window: RequestWindow,
-  authentication: Authentication,
+  context: AskContext,
 ): Round<ReadonlyMap<string, ProofAnswer>> {
   const slots = members.map((member): Slot => ({ ...member, read: null, after: null }));
   return {
-    ended: Promise.all(slots.map((slot) => prove(slot, window, authentication))),
-    snapshot: (withinMs) => new Map(slots.map((slot) => [slot.pod, proofOf(slot, withinMs)])),
+    ended: Promise.all(slots.map((slot) => prove(slot, window, context))),
+    snapshot: (withinMs) =>
+      new Map(slots.map((slot) => [slot.pod, proofOf(slot, withinMs, context.reader)])),
     giveUp() {
       for (const slot of slots) if (slot.after === null) slot.connection?.discard();
     },
@@ -35,7 +36,7 @@ export function proofRound(
 async function prove(
   slot: Slot,
   window: RequestWindow,
-  authentication: Authentication,
+  { authentication }: AskContext,
 ): Promise<void> {
   const { connection } = slot;
   if (connection === null) return;
@@ -55,7 +56,7 @@ function served(read: Outcome<IRangeResponse>): boolean {
   );
 }
 
-function proofOf(slot: Slot, withinMs: number): ProofAnswer {
+function proofOf(slot: Slot, withinMs: number, reader: AnswerReader): ProofAnswer {
   const { connection, read, after } = slot;
   if (connection === null) return { served: false, after: null, cause: 'no address yet' };
   if (read === null || !served(read)) {
@@ -64,9 +65,8 @@ function proofOf(slot: Slot, withinMs: number): ProofAnswer {
   if (after?.ok !== true) {
     return { served: true, after: null, cause: `Status: ${causeOf(after, withinMs)}` };
   }
-  const identity = statusIdentity(after.value);
-  const cause = identity === null ? 'it answers Status without a member id' : null;
-  return { served: true, after: identity, cause };
+  const identity = reader.identity(after.value);
+  return { served: true, after: identity, cause: identity === null ? WITHOUT_ID.words : null };
 }
 
 function causeOf(outcome: Outcome<unknown> | null, withinMs: number): string {
