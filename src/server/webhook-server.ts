@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls';
 import express from 'express';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { parseJson, readBody } from './body.ts';
+import { MAX_VALUES, isTooDense, parseJson, readBody } from './body.ts';
 import type { ServingCertificate } from './certificate.ts';
 import { isUnused, trackConnections, type Connections } from './connections.ts';
 import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
@@ -61,6 +61,11 @@ const NOT_ALLOWED: Refusal = {
   status: 405,
   error: 'only POST is allowed here',
   allow: 'POST',
+};
+const TOO_DENSE: Refusal = {
+  kind: 'TooLarge',
+  status: 413,
+  error: `the body holds more than ${MAX_VALUES} values`,
 };
 const NOT_JSON: Refusal = { kind: 'NotJson', status: 400, error: 'the body is not valid JSON' };
 
@@ -188,6 +193,10 @@ export class WebhookServer {
     if (body.kind === 'gone') return;
     if (body.kind === 'too-large') {
       this.#refuse(request, response, this.#tooLarge);
+      return;
+    }
+    if (isTooDense(body.bytes)) {
+      this.#refuse(request, response, TOO_DENSE);
       return;
     }
     const review = parseJson(body.bytes);

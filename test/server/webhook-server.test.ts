@@ -91,7 +91,6 @@ describe('the webhook server', () => {
     ['not JSON', '{"apiVersion":'],
     ['no body', ''],
     ['text', 'hello'],
-    ['brackets to exhaust memory', '['.repeat(MIB)],
   ])('refuses %s', async (_what, body) => {
     await expect(send({ port: started.port, body })).resolves.toEqual({
       status: 400,
@@ -130,6 +129,26 @@ describe('the webhook server', () => {
     });
     expect(bad).toEqual(['TooLarge']);
     await live();
+  });
+
+  it.each([
+    ['brackets', '['.repeat(MIB)],
+    ['keys', `{${Array.from({ length: 300_000 }, (_, index) => `"k${index}":1`).join(',')}}`],
+  ])('answers 413 to %s that would exhaust memory', async (_what, body) => {
+    await expect(send({ port: started.port, body })).resolves.toEqual({
+      status: 413,
+      headers: { 'content-type': 'application/json', connection: 'close' },
+      body: { error: 'the body holds more than 500000 values' },
+    });
+    expect(bad).toEqual(['TooLarge']);
+    await live();
+  });
+
+  it('does not take what a string holds for values', async () => {
+    const note = '\\",:[{'.repeat(MIB / 8);
+    const body = REVIEW.replace('{', `{"note":${JSON.stringify(note)},`);
+    const answer = await send({ port: started.port, body });
+    expect(answer).toMatchObject({ status: 200, body: ALLOWED });
   });
 
   it('does not wait for a large body that is only announced, nor read on for ever', async () => {
