@@ -73,17 +73,24 @@ export function guardStatus(
 
 function clusterStatus(view: ClusterView, now: string): ClusterStatus {
   const leaderId = view.leader.kind === 'confirmed' ? view.leader.id : null;
-  const agreed = view.list === 'agreed' ? view : null;
   const leader = view.members.find(({ id }) => id === leaderId);
   return {
-    leader: leader?.pods[0] ?? leader?.name ?? null,
-    voters: agreed?.voters ?? null,
-    healthyVoters: agreed?.healthyVoters ?? null,
-    quorum: agreed?.quorum ?? null,
+    leader: leader === undefined ? null : podOf(leader),
+    ...(view.list === 'agreed' ? counts(view) : NOT_COUNTED),
     disruptionsAllowed: disruptionsAllowed(view),
     members: view.members.map((member) => memberStatus(member, leaderId)),
     conditions: conditions(view, now),
   };
+}
+
+const NOT_COUNTED = { voters: null, healthyVoters: null, quorum: null };
+
+function counts({ voters, healthyVoters, quorum }: ClusterView) {
+  return { voters, healthyVoters, quorum };
+}
+
+function podOf({ pods, name }: MemberView): string {
+  return pods[0] ?? name;
 }
 
 function memberStatus(member: MemberView, leaderId: string | null): MemberStatus {

@@ -19,13 +19,13 @@ export function judgePod(
   operation: Operation,
   guards: GuardSource,
 ): Promise<Judgement> {
-  const monotonicMs = (): number => performance.now();
   const context = { guards, nowMs: () => Date.now() };
-  return hear(
-    requestFor(pod, operation),
-    context,
-    deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs),
-  );
+  const deadline = deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs);
+  return hear(requestFor(pod, operation), context, deadline);
+}
+
+function monotonicMs(): number {
+  return performance.now();
 }
 
 function requestFor({ namespace, name }: NamedPod, operation: Operation): GuardedRequest {
