@@ -1,0 +1,88 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const SRC = resolve(import.meta.dirname, '../src');
+
+/** What each folder may import besides itself: the tree is the architecture, and imports point inwards. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  decision: [],
+  etcd: ['decision'],
+  telemetry: ['decision', 'etcd'],
+  admission: ['decision', 'etcd', 'telemetry'],
+  guards: ['decision', 'etcd', 'admission'],
+  server: ['admission'],
+  'config.ts': ['server', 'telemetry'],
+  cli: ['decision', 'etcd', 'telemetry', 'admission', 'guards', 'server', 'config.ts'],
+  'main.ts': ['cli', 'config.ts'],
+};
+
+/** Of folders that do I/O, outer ones may use only these files: ports, and what is as pure as they are. */
+const PORTS_ONLY: Readonly<Record<string, RegExp>> = {
+  etcd: /^etcd\/(port|connect)\.ts$/,
+};
+
+function filesOf(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((f) =>
+    f.endsWith('.ts'),
+  );
+}
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+}
+
+function imports(): readonly Import[] {
+  return filesOf(SRC).flatMap((file) => {
+    const text = readFileSync(join(SRC, file), 'utf8');
+    const found = text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
+    return [...found].map(([, path]) => ({
+      file,
+      target: relative(SRC, resolve(SRC, dirname(file), path ?? '')),
+    }));
+  });
+}
+
+function place(file: string): string {
+  return file.split('/')[0] ?? file;
+}
+
+describe('the layout of src', () => {
+  test('has no folder or file that is not placed', () => {
+    expect([...new Set(filesOf(SRC).map(place))].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
+  });
+
+  test('imports point inwards only', () => {
+    const wrong = imports().filter(({ file, target }) => {
+      const [from, to] = [place(file), place(target)];
+      return from !== to && !target.startsWith('..') && !MAY_IMPORT[from]?.includes(to);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('etcd is used through its port, and connected to only by the commands', () => {
+    const wrong = imports().filter(({ file, target }) => {
+      const ports = PORTS_ONLY[place(target)];
+      if (ports === undefined || place(file) === place(target)) return false;
+      if (target === 'etcd/connect.ts') return place(file) !== 'cli';
+      return !ports.test(target);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('the decision knows no library, clock or environment', () => {
+    for (const file of filesOf(join(SRC, 'decision'))) {
+      const text = readFileSync(join(SRC, 'decision', file), 'utf8');
+      expect(text, file).not.toMatch(/from '(?!\.\/)/);
+      expect(text, file).not.toMatch(/Date\.now|new Date|process\.|performance\.|Math\.random/);
+    }
+  });
+
+  test('only main.ts reads the environment and ends the process', () => {
+    for (const file of filesOf(SRC)) {
+      if (file === 'main.ts') continue;
+      expect(readFileSync(join(SRC, file), 'utf8'), file).not.toMatch(/process\.(env|exit|argv)/);
+    }
+  });
+});
