@@ -7,6 +7,8 @@ export interface Deadline {
   remainingMs(): number;
   /** For one round of calls: at most a third of the whole, and never more than is left. */
   memberMs(): number;
+  /** What `memberMs` gives while enough is left. */
+  readonly fullMemberMs: number;
 }
 
 /** A tenth of the time allowed, 500 ms at most, is kept for the way back. */
@@ -14,8 +16,6 @@ export function deadlineFor(timeoutMs: number, arrivedAtMs: number, nowMs: () =>
   const allowedMs = timeoutMs - Math.min(500, timeoutMs / 10);
   const endsAtMs = arrivedAtMs + allowedMs;
   const remainingMs = (): number => Math.max(0, endsAtMs - nowMs());
-  return {
-    remainingMs,
-    memberMs: () => Math.min(MEMBER_LIMIT_MS, allowedMs / 3, remainingMs()),
-  };
+  const fullMemberMs = Math.min(MEMBER_LIMIT_MS, allowedMs / 3);
+  return { remainingMs, memberMs: () => Math.min(fullMemberMs, remainingMs()), fullMemberMs };
 }

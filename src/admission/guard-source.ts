@@ -37,8 +37,17 @@ export interface GuardedCluster {
   readonly reservations: readonly Reservation[];
   /** Swaps the entry in if the ledger is still as it was read; rejects if it can't be written. */
   reserve(entry: NewReservation): Promise<Held | 'conflict'>;
-  /** Hears of every answer that etcd gave and what it amounts to. */
-  observed(answers: ReadonlyMap<string, Answer>, view: ClusterView): void;
+  /**
+   * Before the target is allowed once more under its own entry: makes sure that this entry, as it
+   * was read, still stands, and that whoever wrote it doesn't take it back. `conflict` if it has
+   * ended or been replaced; rejects if that can't be told.
+   */
+  keep(): Promise<'kept' | 'conflict'>;
+  /**
+   * Hears of every full round of answers and what it amounts to. True: that has ended entries
+   * among `reservations`, so whoever decides should read anew.
+   */
+  observed(answers: ReadonlyMap<string, Answer>, view: ClusterView): boolean;
 }
 
 /** An entry to be written for the target. */
@@ -51,6 +60,9 @@ export interface NewReservation {
 
 /** An entry that this request wrote. */
 export interface Held {
-  /** Takes it back, unless it has been replaced meanwhile; never rejects. */
+  /**
+   * Takes it back, unless it has been replaced meanwhile or somebody relies on it; an entry that it
+   * replaced stands again. Never rejects.
+   */
   release(): Promise<void>;
 }

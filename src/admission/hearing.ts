@@ -1,11 +1,17 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterView } from '../decision/cluster-view.ts';
 import { decide, viewIn } from '../decision/decide.ts';
 import type { Guard, HandOffState, Obstacle, Situation } from '../decision/situation.ts';
 import type { Allow, HandOff, Step, Verdict } from '../decision/verdict.ts';
 import { EtcdRequestError } from '../etcd/port.ts';
 import type { Deadline } from './deadline.ts';
-import type { Found, GuardedCluster, GuardedSubject, GuardSource, Held } from './guard-source.ts';
+import type {
+  Found,
+  GuardedCluster,
+  GuardedSubject,
+  GuardSource,
+  Held,
+  NewReservation,
+} from './guard-source.ts';
 import type { AdmissionRequest } from './review.ts';
 
 /** How often a move of leadership is looked for while its confirmation is waited for. */
@@ -63,31 +69,52 @@ class Hearing {
   async run(): Promise<Judgement> {
     let allowed = false;
     try {
-      for (;;) {
-        const found = await this.#context.guards.read(this.#request.subject);
-        const outcome = await this.#attempt(found);
-        if (outcome === 'again') continue;
-        allowed = outcome.verdict.kind === 'allow';
-        return outcome;
+      let found = await this.#read();
+      let outcome = await this.#attempt(found, this.#situationOf(found));
+      while (outcome === 'again') {
+        const fresh = await this.#readAgain();
+        found = fresh ?? found;
+        const situation = this.#situationOf(found);
+        outcome = await this.#attempt(
+          found,
+          fresh === null ? hindered(situation, { kind: 'OutOfTime' }) : situation,
+        );
       }
+      allowed = outcome.verdict.kind === 'allow';
+      return outcome;
     } finally {
       // A leader that has handed over but stays after all must not keep its slot.
-      if (!allowed) await this.#held?.release();
+      if (!allowed) await this.#release();
+    }
+  }
+
+  async #read(): Promise<Found> {
+    const found = this.#context.guards.read(this.#request.subject);
+    return found instanceof Promise ? this.#inTime(found, 'the guards were not read') : found;
+  }
+
+  /** null: not in time. */
+  async #readAgain(): Promise<Found | null> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      if (error instanceof OutOfTimeError) return null;
+      throw error;
     }
   }
 
   /** One pass from a fresh read to a verdict; `again` if the ledger has changed under it. */
-  async #attempt(found: Found): Promise<Outcome> {
-    const [cluster] = found.clusters;
-    let situation = this.#situationOf(found);
+  async #attempt({ clusters }: Found, read: Situation): Promise<Outcome> {
+    const [cluster] = clusters;
+    let situation = read;
     for (;;) {
       const decision = decide(situation);
       if (decision.kind === 'deny') return this.#judgement(decision, situation);
       if (decision.kind === 'allow') {
-        const kept = await this.#reserve(decision, cluster);
-        if (kept === 'again') return 'again';
-        if (kept === 'kept') return this.#judgement(decision, situation);
-        situation = hindered(situation, { kind: 'LedgerUnavailable', cause: kept.cause });
+        const secured = await this.#secure(decision, cluster, situation);
+        if (secured === 'again') return 'again';
+        if (secured === 'secured') return this.#judgement(decision, situation);
+        situation = hindered(situation, { kind: 'LedgerUnavailable', cause: secured.cause });
       } else if (cluster === undefined || this.#deadline.remainingMs() <= 0) {
         situation = hindered(situation, { kind: 'OutOfTime' });
       } else {
@@ -125,22 +152,41 @@ class Hearing {
     return { verdict, guard, view: viewIn(situation), handOff: this.#handOff };
   }
 
-  async #reserve(
-    { reserve, reason }: Allow,
+  /** Sees to it that the ledger has the entry that an allow rests on. */
+  async #secure(
+    allow: Allow,
     cluster: GuardedCluster | undefined,
-  ): Promise<'kept' | 'again' | { readonly cause: string }> {
-    if (reserve === 'no' || cluster === undefined) return 'kept';
+    situation: Situation,
+  ): Promise<'secured' | 'again' | { readonly cause: string }> {
+    if (cluster === undefined) return 'secured';
+    if (allow.reserve === 'no') return this.#keep(cluster, situation);
+    const { reserve, reason } = allow;
     try {
-      const held = await cluster.reserve(this.#entry(reason, null));
-      if (held !== 'conflict') return 'kept';
-      return reserve === 'required' || this.#deadline.remainingMs() > 0 ? 'again' : 'kept';
+      const entry = this.#entry(reason, null);
+      const held = await this.#inTime(cluster.reserve(entry), 'it was not written');
+      if (held !== 'conflict') return 'secured';
+      return reserve === 'required' || this.#deadline.remainingMs() > 0 ? 'again' : 'secured';
     } catch (error) {
-      if (reserve === 'ifPossible') return 'kept';
-      return { cause: error instanceof Error ? error.message : 'unknown' };
+      return reserve === 'ifPossible' ? 'secured' : { cause: causeOf(error) };
     }
   }
 
-  #entry(reason: Allow['reason'], handOffTo: HandOff['to']['id'] | null) {
+  /** The entry that a repeated request relies on may have ended, or be about to be taken back. */
+  async #keep(
+    cluster: GuardedCluster,
+    { request, reservations, answers, obstacle }: Situation,
+  ): Promise<'secured' | 'again' | { readonly cause: string }> {
+    const relies = answers !== null && obstacle === null && reservations.some(({ own }) => own);
+    if (request.dryRun || !relies) return 'secured';
+    try {
+      const kept = await this.#inTime(cluster.keep(), 'it was not read');
+      return kept === 'kept' ? 'secured' : 'again';
+    } catch (error) {
+      return { cause: causeOf(error) };
+    }
+  }
+
+  #entry(reason: Allow['reason'], handOffTo: HandOff['to']['id'] | null): NewReservation {
     const { user, gracePeriodSeconds } = this.#request;
     return { reason, by: user.name, gracePeriodSeconds, handOffTo };
   }
@@ -164,12 +210,14 @@ class Hearing {
     }
   }
 
-  async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation> {
-    const answers = await cluster.etcd.ask(cluster.endpoints, this.#deadline.memberMs());
+  async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation | 'again'> {
+    const withinMs = this.#deadline.memberMs();
+    const answers = await cluster.etcd.ask(cluster.endpoints, withinMs);
     const asked = { ...situation, answers };
     const view = viewIn(asked);
-    if (view !== null) cluster.observed(answers, view);
-    return asked;
+    // A round cut short by the deadline tells of the deadline, not of the members.
+    if (view === null || withinMs < this.#deadline.fullMemberMs) return asked;
+    return cluster.observed(answers, view) ? 'again' : asked;
   }
 
   /** Reserves the leader and names its successor in one swap, then moves leadership and waits for it. */
@@ -179,24 +227,52 @@ class Hearing {
     situation: Situation,
   ): Promise<Situation | 'again'> {
     try {
-      if (!situation.reservations.some(({ own, handOffTo }) => own && handOffTo !== null)) {
-        const held = await cluster.reserve(this.#entry(reason, to.id));
-        if (held === 'conflict') return 'again';
-        this.#held = held;
-        const leader = cluster.endpoints.find(({ pod }) => pod === from.pod);
-        if (leader === undefined) throw new EtcdRequestError('unreachable', 'it has no address');
-        await cluster.etcd.moveLeader(leader, to.id, this.#deadline.memberMs());
+      if (situation.reservations.some(({ own, handOffTo }) => own && handOffTo !== null)) {
+        return await this.#awaitOtherHandOff();
       }
+      if ((await this.#hold(cluster, this.#entry(reason, to.id))) === 'conflict') return 'again';
+      const leader = cluster.endpoints.find(({ pod }) => pod === from.pod);
+      if (leader === undefined) throw new EtcdRequestError('unreachable', 'it has no address');
+      await cluster.etcd.moveLeader(leader, to.id, this.#deadline.memberMs());
       await this.#confirmMove(from, cluster, situation);
       this.#handOff = { kind: 'moved' };
       return 'again';
     } catch (error) {
-      const cause = error instanceof Error ? error.message : 'unknown';
-      await this.#held?.release();
-      this.#held = null;
-      this.#handOff = { kind: 'failed', cause };
+      await this.#release();
+      this.#handOff = { kind: 'failed', cause: causeOf(error) };
       return { ...situation, handOff: this.#handOff };
     }
+  }
+
+  /** Another review of the same pod moves leadership: what came of it shows in ledger and cluster. */
+  async #awaitOtherHandOff(): Promise<'again'> {
+    if (this.#deadline.remainingMs() <= CONFIRM_EVERY_MS) throw notConfirmed();
+    await passing(CONFIRM_EVERY_MS);
+    return 'again';
+  }
+
+  async #hold(cluster: GuardedCluster, entry: NewReservation): Promise<Held | 'conflict'> {
+    const writing = cluster.reserve(entry);
+    try {
+      const held = await this.#inTime(writing, 'the reservation was not written');
+      if (held !== 'conflict') this.#held = held;
+      return held;
+    } catch (error) {
+      // It may be written yet, and then it would promise a hand-off that nobody makes.
+      void writing.then(
+        (held) => (held === 'conflict' ? undefined : held.release()),
+        () => undefined,
+      );
+      throw error;
+    }
+  }
+
+  /** Never rejects, and does not wait beyond the deadline. */
+  async #release(): Promise<void> {
+    const held = this.#held;
+    this.#held = null;
+    if (held === null) return;
+    await this.#inTime(held.release(), 'the reservation was not taken back').catch(() => undefined);
   }
 
   async #confirmMove(
@@ -205,14 +281,44 @@ class Hearing {
     situation: Situation,
   ): Promise<void> {
     for (;;) {
-      const { leader } = viewIn(await this.#ask(cluster, situation)) ?? {};
+      const asked = await this.#ask(cluster, situation);
+      const { leader } = (asked === 'again' ? null : viewIn(asked)) ?? {};
       if (leader?.kind === 'confirmed' && leader.id !== from.id) return;
-      if (this.#deadline.remainingMs() <= CONFIRM_EVERY_MS) {
-        throw new EtcdRequestError('timeout', 'no new leader was confirmed in time');
-      }
-      await delay(CONFIRM_EVERY_MS);
+      if (this.#deadline.remainingMs() <= CONFIRM_EVERY_MS) throw notConfirmed();
+      await passing(CONFIRM_EVERY_MS);
     }
   }
+
+  /** Rejects with an OutOfTimeError at the deadline; the work itself goes on. */
+  async #inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new OutOfTimeError(`${what} in time`)),
+      this.#deadline.remainingMs(),
+    );
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Something else than etcd took longer than the request may. */
+class OutOfTimeError extends Error {
+  override readonly name = 'OutOfTimeError';
+}
+
+function notConfirmed(): EtcdRequestError {
+  return new EtcdRequestError('timeout', 'no new leader was confirmed in time');
+}
+
+function causeOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown';
+}
+
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function hindered(situation: Situation, obstacle: Obstacle): Situation {

@@ -104,7 +104,7 @@ function fileGuard(
     loaded,
     close: () => etcd.close(),
     clusterFor(pod) {
-      const { version, reservations } = ledger.read(pod ?? '');
+      const { version, readAt, reservations } = ledger.read(pod ?? '');
       const addressed = pod === null || Object.hasOwn(spec.members.addresses, pod);
       const extra = addressed ? [] : [podAt(pod, null)];
       return {
@@ -117,9 +117,10 @@ function fileGuard(
           const release = ledger.reserve(pod ?? '', version, entry);
           return release === 'conflict' ? release : { release: async () => release() };
         },
+        keep: async () => (ledger.keep(pod ?? '', readAt) ? 'kept' : 'conflict'),
         observed(answers, view) {
-          if (ledger.size > 0) ledger.observe(statesIn(answers, pods, guard));
           context.viewed(guard, view);
+          return ledger.size > 0 && ledger.observe(readAt, statesIn(answers, pods, guard));
         },
       };
     },
@@ -145,8 +146,10 @@ function statesIn(
       .filter(({ learner, health }) => !learner && health === 'Healthy')
       .flatMap((member) => member.pods),
   );
+  // If nobody answers it is rather the guard that hears nothing, and then no member has gone.
+  const heard = answers.size === 1 || [...answers.values()].some(({ kind }) => kind === 'status');
   return (pod) => {
-    if (answers.get(pod)?.kind === 'silent') return 'silent';
+    if (answers.get(pod)?.kind === 'silent') return heard ? 'silent' : 'other';
     return healthy.has(pod) ? 'healthy' : 'other';
   };
 }

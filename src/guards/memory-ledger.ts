@@ -14,13 +14,18 @@ interface Entry {
   readonly handOffTo: MemberId | null;
   readonly madeAtMs: number;
   readonly endsAtMs: number;
+  readonly madeAt: number;
   /** Its member was seen silent since: once it is a healthy voter again, the deletion is over. */
-  wentSilent: boolean;
+  silentAt: number | null;
+  /** Another request was allowed under it, so it can't be taken back. */
+  reliedOn: boolean;
 }
 
 /** A ledger as it was read; `reservations` are those that live. */
 export interface LedgerSnapshot {
   readonly version: number;
+  /** Orders reads and writes: greater than that of all that was written before. */
+  readonly readAt: number;
   readonly reservations: readonly Reservation[];
 }
 
@@ -32,6 +37,7 @@ export class MemoryLedger {
   readonly #entries = new Map<string, Entry>();
   readonly #nowMs: () => number;
   #version = 0;
+  #moment = 0;
 
   /** The clock gives milliseconds and never goes back. */
   constructor(nowMs: () => number) {
@@ -54,41 +60,72 @@ export class MemoryLedger {
       reason: entry.reason,
       handOffTo: entry.handOffTo,
     }));
-    return { version: this.#version, reservations };
+    return { version: this.#version, readAt: this.#next(), reservations };
   }
 
-  /** Answers with a function that takes the entry back, or `conflict` if the ledger has changed. */
+  /**
+   * Answers with a function that takes the entry back, or `conflict` if the ledger has changed. An
+   * entry that was replaced stands again then: somebody may have been allowed under it.
+   */
   reserve(pod: string, version: number, entry: NewReservation): (() => void) | 'conflict' {
     if (version !== this.#version) return 'conflict';
-    const now = this.#nowMs();
-    const grace = (entry.gracePeriodSeconds ?? DEFAULT_GRACE_SECONDS) * 1000;
-    const made: Entry = {
-      pod,
-      reason: entry.reason,
-      handOffTo: entry.handOffTo,
-      madeAtMs: now,
-      endsAtMs: now + RESERVATION_MS + grace,
-      wentSilent: false,
-    };
+    const before = this.#entries.get(pod);
+    const made = this.#entryFor(pod, entry);
     this.#entries.set(pod, made);
     this.#version += 1;
     return () => {
-      if (this.#entries.get(pod) !== made) return;
-      this.#entries.delete(pod);
+      if (made.reliedOn || this.#entries.get(pod) !== made) return;
+      if (before === undefined) this.#entries.delete(pod);
+      else this.#entries.set(pod, before);
       this.#version += 1;
     };
   }
 
-  /** Ends the entries whose members have been silent and are healthy voters again. */
-  observe(stateOf: (pod: string) => 'silent' | 'healthy' | 'other'): void {
+  /** Makes the pod's entry as it was read then one that can't be taken back; false if it is gone. */
+  keep(pod: string, readAt: number): boolean {
+    const entry = this.#entries.get(pod);
+    if (entry === undefined || entry.madeAt > readAt) return false;
+    entry.reliedOn = true;
+    return true;
+  }
+
+  /**
+   * Ends the entries whose members have been silent and are healthy voters again; true if it ended
+   * any. What was asked before an entry was made, or before its member was seen silent, says
+   * nothing about it: `readAt` is of the read that preceded the round.
+   */
+  observe(readAt: number, stateOf: (pod: string) => 'silent' | 'healthy' | 'other'): boolean {
+    const version = this.#version;
     for (const entry of this.#entries.values()) {
+      if (readAt < (entry.silentAt ?? entry.madeAt)) continue;
       const state = stateOf(entry.pod);
-      if (state === 'silent') entry.wentSilent = true;
-      if (state === 'healthy' && entry.wentSilent) {
-        this.#entries.delete(entry.pod);
-        this.#version += 1;
-      }
+      if (state === 'silent') entry.silentAt ??= this.#next();
+      if (state !== 'healthy' || entry.silentAt === null) continue;
+      this.#entries.delete(entry.pod);
+      this.#version += 1;
     }
+    return this.#version !== version;
+  }
+
+  #entryFor(pod: string, { reason, handOffTo, gracePeriodSeconds }: NewReservation): Entry {
+    const madeAtMs = this.#nowMs();
+    // The API server takes a negative grace period for one second.
+    const graceMs = Math.max(0, gracePeriodSeconds ?? DEFAULT_GRACE_SECONDS) * 1000;
+    return {
+      pod,
+      reason,
+      handOffTo,
+      madeAtMs,
+      endsAtMs: madeAtMs + RESERVATION_MS + graceMs,
+      madeAt: this.#next(),
+      silentAt: null,
+      reliedOn: false,
+    };
+  }
+
+  #next(): number {
+    this.#moment += 1;
+    return this.#moment;
   }
 
   #expire(): void {
