@@ -81,6 +81,8 @@ function glassIsBroken(s: Situation): boolean {
   if (glass.until === null) return true;
   const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
   if (!rfc3339.test(glass.until)) return false;
+  const [year = 0, month = 0, day = 0] = glass.until.slice(0, 10).split('-').map(Number);
+  if (day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return false;
   const until = Date.parse(glass.until.toUpperCase());
   return !Number.isNaN(until) && until > s.nowMs;
 }
