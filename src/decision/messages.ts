@@ -15,6 +15,18 @@ export function message(c: Case, reason: Reason): string {
   return oneLine(MESSAGES[reason](c));
 }
 
+/** The same for what is allowed: no advice on how to get it allowed. */
+export function allowance(c: Case, reason: Reason): string {
+  return oneLine((BY_POLICY[reason] ?? MESSAGES[reason])(c));
+}
+
+const BY_POLICY: Partial<Readonly<Record<Reason, (c: Case) => string>>> = {
+  Unverifiable: (c) =>
+    `${pod(c)} may go by policy (unknown: Allow), though there is no telling whether ${cluster(c)} can spare it: ${whyUnverifiable(c)}.`,
+  QuorumAtRisk: (c) =>
+    `${pod(c)} may go by policy (quorum: Warn), though ${cluster(c)} ${facts(c)} needs it: without it ${left(c)}.`,
+};
+
 const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   NotGuarded: (c) => `No EtcdGuard selects ${pod(c)}.`,
   AlreadyGoing: (c) => `${pod(c)} is terminating already.`,
@@ -28,7 +40,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   KnownDown: (c) =>
     `${pod(c)} of ${cluster(c)} is down already (its container does not run, its node is Ready, its member does not answer).`,
   Unverifiable: (c) =>
-    `Can't tell whether ${cluster(c)} can spare ${pod(c)}: ${whyUnverifiable(c)}. Try again once etcd answers; ${breakGlass(c)}`,
+    `Can't tell whether ${cluster(c)} can spare ${pod(c)}: ${whyUnverifiable(c)}. ${whatHelps(c)}, or, ${breakGlass(c)}`,
   NotAMember: (c) => `${pod(c)} runs no member of ${cluster(c)}${listed(c)}.`,
   Learner: (c) => `${pod(c)} is a learner of ${cluster(c)} ${facts(c)}: it has no vote.`,
   LeaderProtected: leaderProtected,
@@ -103,7 +115,13 @@ function leaderAdvice(c: Case): string {
   const failed = handOff.kind === 'failed' ? `Moving leadership failed (${handOff.cause}). ` : '';
   const voters = c.view?.voters ?? 0;
   if (voters <= 2) return `${failed}${cannotSpare(voters)} ${breakGlass(c)}`;
-  return failed + (isShort(c) ? `Without it ${left(c)}. ${bringBack(c)}` : moveFirst(c));
+  if (isShort(c)) return `${failed}Without it ${left(c)}. ${bringBack(c)}`;
+  return failed + (c.answer?.kind === 'status' ? moveFirst(c) : awaitElection(c));
+}
+
+/** etcdctl move-leader has to be sent to the leader. */
+function awaitElection(c: Case): string {
+  return `It does not answer etcd-guard (${c.member?.why ?? 'no answer'}), but others still name it: if it is down, they elect another within seconds; try again then.`;
 }
 
 function moveFirst(c: Case): string {
@@ -126,7 +144,16 @@ function quorumAtRisk(c: Case): string {
 
 function quorumLost(c: Case): string {
   const answering = podsThat(c, 'status');
-  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. Bring the silent members back first; ${breakGlass(c)}`;
+  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${silentOnes(c) === '' ? 'Wait for the election to end and try again' : 'Bring the silent members back first'}, or, ${breakGlass(c)}`;
+}
+
+/** What to do about it, as far as that depends on the cause. */
+function whatHelps(c: Case): string {
+  if (c.situation.obstacle?.kind === 'LedgerUnavailable') return 'Try again once it can be';
+  if (c.situation.obstacle?.kind === 'OutOfTime') return 'Try again';
+  if (c.view?.list === 'several') return "Make the EtcdGuard's selector match the pods of one cluster";
+  if (answersForAnotherCluster(c)) return 'Look at what it runs and whom it joined';
+  return 'Try again once etcd is settled';
 }
 
 function whyUnverifiable(c: Case): string {
@@ -135,7 +162,10 @@ function whyUnverifiable(c: Case): string {
 
 function whyNothingIsKnown(c: Case): string | null {
   const { obstacle } = c.situation;
-  if (obstacle?.kind === 'OutOfTime') return `there was not enough time to ask${silentOnes(c)}`;
+  if (obstacle?.kind === 'OutOfTime') {
+    const asked = c.situation.answers !== null;
+    return asked ? `time ran out${silentOnes(c)}` : 'time ran out before etcd could be asked';
+  }
   if (obstacle?.kind === 'LedgerUnavailable')
     return `no reservation can be made: ${obstacle.cause}`;
   return null;
@@ -176,8 +206,8 @@ function breakGlass({ situation: { target } }: Case): string {
 
 function cannotSpare(voters: number): string {
   return voters === 1
-    ? 'A cluster of one voter can spare nobody: add members first, or'
-    : 'A cluster of two voters can spare nobody: add a third member first, or';
+    ? 'A cluster of one voter can spare nobody: add members first, or,'
+    : 'A cluster of two voters can spare nobody: add a third member first, or,';
 }
 
 /** In a dry run the leader is judged as the follower that it would be. */
@@ -230,7 +260,7 @@ function upperFirst(text: string): string {
 /** Texts from outside (causes, reasons) must not break the line or reach a terminal as control codes. */
 function oneLine(text: string): string {
   return text
-    .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .replaceAll(/ {2,}/g, ' ')
     .trim();
 }

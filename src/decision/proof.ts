@@ -29,7 +29,7 @@ export function proofOf(c: Case): Proof {
   const proven = after.length - failures.length;
   // Where nobody would be left there is nobody to prove anything.
   const stands = proven > 0 && proven >= Math.min(view.quorum, after.length);
-  return { stands, why: stands ? '' : (failures[0] ?? 'nobody was asked') };
+  return { stands, why: stands ? '' : (failures[0] ?? 'no healthy voter would be left') };
 }
 
 /** Those that can serve a read as this member; a silent pod that only matches it can't. */
@@ -61,7 +61,7 @@ function failureAt(
   expected: { readonly leader: string; readonly clusterId: string | null },
 ): string | null {
   if (answer?.served !== true) {
-    return `did not serve a linearizable read (${answer?.cause ?? 'not asked'})`;
+    return `did not serve a linearizable read (${answer?.cause ?? 'no answer'})`;
   }
   const { after } = answer;
   if (after === null) return 'did not answer after its read';

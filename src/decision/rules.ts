@@ -258,7 +258,7 @@ function allow(
     kind: 'allow',
     reason: told,
     member: c.memberId,
-    message: say.message(c, reason),
+    message: say.allowance(c, reason),
     warnings: say.warnings(c, reason),
     reserve: c.situation.request.dryRun || c.own !== null ? 'no' : reserve,
   };
@@ -314,8 +314,15 @@ function glassIsBroken({ target, nowMs }: Situation): boolean {
 
 /** Milliseconds since the epoch; NaN, which no time is before, for anything that is not RFC 3339. */
 function rfc3339(text: string): number {
-  const form = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
-  return form.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN;
+  const form = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+  const [, day] = form.exec(text) ?? [];
+  return day !== undefined && isOnCalendar(day) ? Date.parse(text.toUpperCase()) : Number.NaN;
+}
+
+/** Date.parse takes 30 February for 2 March. */
+function isOnCalendar(day: string): boolean {
+  const midnight = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(day);
 }
 
 function isCandidate({ situation, memberId }: Case): boolean {
