@@ -8,9 +8,9 @@ const require = createRequire(import.meta.url);
 /** etcd3 reads its .proto files from ../proto of its own file at run time. */
 const etcd3Protos = {
   name: 'etcd3-protos',
-  async writeBundle() {
+  async writeBundle({ dir = 'dist' }: { readonly dir?: string | undefined }) {
     const from = join(dirname(require.resolve('etcd3/package.json')), 'proto');
-    await cp(from, 'dist/proto', { recursive: true });
+    await cp(from, join(dir, 'proto'), { recursive: true });
   },
 };
 

@@ -2,16 +2,27 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: no process, no socket but loopback ones of the test itself; seconds.
- * integration: real etcd processes. e2e: a real kube-apiserver and real kubectl.
+ * integration: the built program and real etcd processes. e2e: a real kube-apiserver and real
+ * kubectl besides. These run one file at a time: elections under a crowded processor are other
+ * elections.
  */
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/integration/**', 'test/e2e/**'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/integration/**', 'test/e2e/**'],
+        },
+      },
       {
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          globalSetup: ['test/harness/built-program.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -20,6 +31,9 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          globalSetup: ['test/harness/built-program.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Sets up what is missing and runs the tests, on real etcd, Prometheus and Kubernetes.
+#
+#   scripts/test.sh [PART]...      all parts without arguments
+#
+#   check          format, lint, types, shell scripts
+#   unit           no processes: seconds
+#   integration    the built program, real etcd, real Prometheus
+#   e2e            the same behind a real kube-apiserver, with real kubectl
+#   demo           scripts/demo.sh, with Kubernetes and without
+#
+#   --help         this text
+#
+# The first run on a machine may take long: npm packages, etcd and Prometheus from the
+# system's packages (as root, else it says which), and a kube-apiserver, which on a Debian
+# without a way to the official release is built from source in five minutes.
+#
+# The last line counts what was run. With CI set a missing program is a failure; otherwise
+# it is named, and what needs it is skipped.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+cd "$root"
+# shellcheck source=scripts/lib/setup.sh
+. scripts/lib/setup.sh
+
+usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
+
+parts=''
+for argument in "$@"; do
+  case "$argument" in
+    check | unit | integration | e2e | demo) parts="$parts $argument" ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+[ -n "$parts" ] || parts=' check unit integration e2e demo'
+
+runs() { case "$parts " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+# Tools take CI for a terminal that knows colours.
+if [ ! -t 1 ]; then
+  export NO_COLOR=1
+  unset FORCE_COLOR
+fi
+
+logs="$(mktemp -d "${TMPDIR:-/tmp}/etcd-guard-test.XXXXXX")"
+passed=0
+failed=0
+skipped=0
+
+# The runner's own end, however it comes: logs stay only where they are needed.
+finish() {
+  local code=$?
+  [ "$failed" -eq 0 ] || code=1
+  if [ "$code" -eq 0 ]; then
+    rm -rf "$logs"
+  else
+    printf '\nlogs: %s\n' "$logs"
+  fi
+  summary
+  exit "$code"
+}
+summary() {
+  local text="$passed passed, $failed failed"
+  [ "$skipped" -eq 0 ] || text="$text, $skipped skipped"
+  printf '%s\n' "$text"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+heading() { printf '\n== %s\n' "$*"; }
+
+# lacking WHAT: a failure in CI, elsewhere a notice.
+lacking() {
+  if [ -n "${CI:-}" ]; then
+    printf 'FAIL %s\n' "$1"
+    failed=$((failed + 1))
+  else
+    printf 'SKIP %s\n' "$1"
+    skipped=$((skipped + 1))
+  fi
+}
+
+# step NAME COMMAND...: one test; its output is shown only if it fails.
+step() {
+  local name="$1" log="$logs/${1// /-}.log" start=$SECONDS
+  shift
+  if "$@" >"$log" 2>&1 </dev/null; then
+    printf 'ok   %s (%d s)\n' "$name" $((SECONDS - start))
+    passed=$((passed + 1))
+  else
+    printf 'FAIL %s (exit code %d, %d s)\n' "$name" $? $((SECONDS - start))
+    failed=$((failed + 1))
+    tail -n 100 "$log"
+  fi
+}
+
+# suite PROJECT: one of vitest's projects; counts its tests by vitest's own report.
+suite() {
+  local report="$logs/$1.json" code=0 counts
+  heading "$1"
+  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$report" \
+    </dev/null 2>&1 | tee "$logs/$1.log" || code=1
+  counts="$(count "$report" "$code" 2>>"$logs/$1.log" || echo '0 1 0')"
+  # shellcheck disable=SC2086  # three numbers
+  set -- $counts
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  skipped=$((skipped + $3))
+}
+
+# count REPORT CODE: "PASSED FAILED SKIPPED". A file that did not load, and an error outside
+# of any test, count as one failure each.
+count() {
+  node -e '
+    const [file, code] = process.argv.slice(1);
+    const report = JSON.parse(require("node:fs").readFileSync(file, "utf8"));
+    const broken = report.testResults.filter(
+      ({ status, assertionResults }) =>
+        status === "failed" && !assertionResults.some((test) => test.status === "failed"),
+    ).length;
+    const failed = report.numFailedTests + broken;
+    const unexplained = code !== "0" && failed === 0 ? 1 : 0;
+    const skipped = report.numPendingTests + report.numTodoTests;
+    console.log(report.numPassedTests, failed + unexplained, skipped);
+  ' "$1" "$2"
+}
+
+shell_scripts() {
+  git ls-files --cached --others --exclude-standard scripts .ci | while read -r file; do
+    case "$(head -n 1 "$file")" in '#!'*bash | '# shellcheck shell=bash') printf '%s\n' "$file" ;; esac
+  done
+}
+
+check_part() {
+  heading check
+  step format prettier --check .
+  step lint npm run --silent lint
+  step types npm run --silent types
+  if command -v shellcheck >/dev/null; then
+    # shellcheck disable=SC2046  # our own file names hold no blanks
+    step 'shell scripts' shellcheck -x $(shell_scripts)
+  else
+    printf 'SKIP shell scripts: shellcheck is not installed\n'
+    skipped=$((skipped + 1))
+  fi
+}
+
+demo_part() {
+  heading demo
+  if [ ! -x scripts/demo.sh ]; then
+    lacking 'scripts/demo.sh'
+    return
+  fi
+  step 'demo' scripts/demo.sh
+}
+
+needs_processes() { runs integration || runs e2e || runs demo; }
+needs_kubernetes() { runs e2e || runs demo; }
+
+setup_node || { failed=1; exit 1; }
+if needs_processes; then
+  setup_programs etcd etcdctl prometheus promtool || lacking 'etcd, etcdctl, prometheus or promtool'
+fi
+if needs_kubernetes; then
+  if KUBEBUILDER_ASSETS="$(scripts/kubernetes.sh)"; then
+    export KUBEBUILDER_ASSETS
+  else
+    unset KUBEBUILDER_ASSETS
+    lacking 'Kubernetes (scripts/kubernetes.sh says why)'
+  fi
+fi
+
+if runs check; then check_part; fi
+for project in unit integration e2e; do
+  if runs "$project"; then suite "$project"; fi
+done
+if runs demo; then demo_part; fi
+printf '\n%s in %d s\n' "${parts# }" "$SECONDS"
