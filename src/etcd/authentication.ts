@@ -12,6 +12,9 @@ import type { ConnectionSettings } from './port.ts';
 type Credentials = NonNullable<ConnectionSettings['auth']>;
 type Interceptor = NonNullable<CallOptions['interceptors']>[number];
 
+/** What of a connection this needs. */
+export type Requester = Pick<MemberConnection, 'request'>;
+
 /** How somebody who no longer waits for a request can tell that the member did answer. */
 export type OnRefusal = (failure: Failure) => void;
 
@@ -33,7 +36,7 @@ const ATTEMPTS = 3;
 export class Authentication {
   readonly #credentials: Credentials | null;
   readonly #clock: Clock;
-  readonly #running = new Map<MemberConnection, Promise<Outcome<Token>>>();
+  readonly #running = new Map<Requester, Promise<Outcome<Token>>>();
   #token: Token | null = null;
 
   constructor(credentials: Credentials | null, clock: Clock) {
@@ -43,7 +46,7 @@ export class Authentication {
 
   /** Tells onRefusal of a refusal that it tries to overcome. */
   async request<T>(
-    connection: MemberConnection,
+    connection: Requester,
     request: MemberRequest<T>,
     window: RequestWindow,
     onRefusal: OnRefusal,
@@ -80,7 +83,7 @@ export class Authentication {
 
   /** Shared by member: one that cannot authenticate must not hold up the others. */
   #renew(
-    connection: MemberConnection,
+    connection: Requester,
     stale: Token | null,
     credentials: Credentials,
   ): Promise<Outcome<Token>> {
@@ -97,7 +100,7 @@ export class Authentication {
   }
 
   async #authenticate(
-    connection: MemberConnection,
+    connection: Requester,
     { username, password }: Credentials,
   ): Promise<Outcome<Token>> {
     const window = requestWindow(this.#clock, this.#clock.now() + AUTHENTICATE_MS);
