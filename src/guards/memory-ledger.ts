@@ -17,8 +17,8 @@ interface Entry {
   readonly madeAt: number;
   /** Its member was seen silent since: once it is a healthy voter again, the deletion is over. */
   silentAt: number | null;
-  /** Another request was allowed under it, so it can't be taken back. */
-  reliedOn: boolean;
+  /** Another request was allowed under it last, so it can't be taken back. */
+  reliedOnAt: number | null;
 }
 
 /** A ledger as it was read; `reservations` are those that live. */
@@ -74,7 +74,7 @@ export class MemoryLedger {
     this.#entries.set(pod, made);
     this.#version += 1;
     return () => {
-      if (made.reliedOn || this.#entries.get(pod) !== made) return;
+      if (made.reliedOnAt !== null || this.#entries.get(pod) !== made) return;
       if (before === undefined) this.#entries.delete(pod);
       else this.#entries.set(pod, before);
       this.#version += 1;
@@ -85,19 +85,20 @@ export class MemoryLedger {
   keep(pod: string, readAt: number): boolean {
     const entry = this.#entries.get(pod);
     if (entry === undefined || entry.madeAt > readAt) return false;
-    entry.reliedOn = true;
+    entry.reliedOnAt = this.#next();
+    entry.silentAt = null;
     return true;
   }
 
   /**
    * Ends the entries whose members have been silent and are healthy voters again; true if it ended
-   * any. What was asked before an entry was made, or before its member was seen silent, says
-   * nothing about it: `readAt` is of the read that preceded the round.
+   * any. What was asked before an entry last let its pod go, or before its member was seen silent,
+   * says nothing about it: `readAt` is of the read that preceded the round.
    */
   observe(readAt: number, stateOf: (pod: string) => 'silent' | 'healthy' | 'other'): boolean {
     const version = this.#version;
     for (const entry of this.#entries.values()) {
-      if (readAt < (entry.silentAt ?? entry.madeAt)) continue;
+      if (readAt < (entry.silentAt ?? entry.reliedOnAt ?? entry.madeAt)) continue;
       const state = stateOf(entry.pod);
       if (state === 'silent') entry.silentAt ??= this.#next();
       if (state !== 'healthy' || entry.silentAt === null) continue;
@@ -119,7 +120,7 @@ export class MemoryLedger {
       endsAtMs: madeAtMs + RESERVATION_MS + graceMs,
       madeAt: this.#next(),
       silentAt: null,
-      reliedOn: false,
+      reliedOnAt: null,
     };
   }
 

@@ -197,6 +197,15 @@ describe('a member that is back', () => {
     expect(pods()).toEqual(['etcd-1']);
   });
 
+  it('ends nothing by a silence from before somebody relied on the entry', () => {
+    const { ledger, reserve, pods } = ledgerAt();
+    reserve('etcd-1');
+    ledger.observe(ledger.read('').readAt, () => 'silent');
+    ledger.keep('etcd-1', ledger.read('etcd-1').readAt);
+    ledger.observe(ledger.read('').readAt, () => 'healthy');
+    expect(pods()).toEqual(['etcd-1']);
+  });
+
   it('ends nothing by what was asked before it was seen silent', () => {
     const { ledger, reserve, pods } = ledgerAt();
     reserve('etcd-1');

@@ -1,0 +1,200 @@
+import * as fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { deadlineFor } from '../../src/admission/deadline.ts';
+import { hear } from '../../src/admission/hearing.ts';
+import { quorumOf } from '../../src/decision/quorum.ts';
+import { viewOf } from '../../src/decision/cluster-view.ts';
+import type { FileSource } from '../../src/guards/file-source.ts';
+import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
+import { loadedGuard, sourceOf } from '../fakes/guards.ts';
+import { deletion, eviction } from '../fakes/requests.ts';
+
+const TIMEOUT_MS = 1_000;
+const RUNS = 400;
+const nowMs = (): number => performance.now();
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+type Action =
+  | { readonly kind: 'delete' | 'evict'; readonly member: number }
+  /** What happens to requests to move leadership from here on. */
+  | { readonly kind: 'moves'; readonly whenMoved: MoveBehaviour }
+  /** Looks at the cluster without a review, as the process does by itself. */
+  | { readonly kind: 'look' }
+  | { readonly kind: 'elect'; readonly member: number }
+  | { readonly kind: 'pass'; readonly ms: number };
+
+const member = fc.oneof({ arbitrary: fc.nat({ max: 2 }), weight: 2 }, fc.nat({ max: 6 }));
+const reviews: fc.Arbitrary<Action> = fc.record({
+  kind: fc.constantFrom('delete', 'evict'),
+  member,
+});
+const disturbances: readonly fc.Arbitrary<Action>[] = [
+  fc.record({
+    kind: fc.constant('moves'),
+    whenMoved: fc.constantFrom<MoveBehaviour[]>('moves', 'fails', 'ignores', 'losesItsAnswer'),
+  }),
+  fc.record({ kind: fc.constant('look') }),
+  fc.record({ kind: fc.constant('pass'), ms: fc.constantFrom(10, 50, 300, 700) }),
+];
+const election: fc.Arbitrary<Action> = fc.record({ kind: fc.constant('elect'), member });
+
+/**
+ * A cluster, its guard, and the API server behind it: what was let go is deleted at some later
+ * moment, and comes back at a still later one.
+ */
+class World {
+  readonly etcd: FakeEtcd;
+  readonly source: FileSource;
+  readonly #log: string[] = [];
+  readonly #faults: string[] = [];
+  readonly #scheduler: fc.Scheduler;
+  readonly #elections: boolean;
+  readonly #pods: readonly string[];
+  /** Which incarnation of a pod is there now. */
+  readonly #incarnations = new Map<string, number>();
+  /** Pods that were let go and are still there. */
+  readonly #going = new Set<string>();
+
+  /** Where leadership changes by itself, no guard can know who leads at the next moment. */
+  constructor(size: number, scheduler: fc.Scheduler, elections: boolean) {
+    this.#scheduler = scheduler;
+    this.#elections = elections;
+    this.#pods = Array.from({ length: size }, (_, index) => `etcd-${index}`);
+    this.etcd = new FakeEtcd(this.#pods);
+    this.etcd.hold = (call, at) => this.#step(`${call} ${at}`);
+    this.source = sourceOf(this.etcd, loadedGuard({ pods: this.#pods }));
+  }
+
+  /** Every action begins at a moment of the scheduler's choice. Returns all that went wrong. */
+  async run(actions: readonly Action[]): Promise<readonly string[]> {
+    const running = new Set(actions);
+    const ends = actions.map(async (action) => {
+      try {
+        await this.#step(action.kind);
+        await this.#act(action);
+      } finally {
+        running.delete(action);
+      }
+    });
+    while (running.size > 0) {
+      if (this.#scheduler.count() > 0) await this.#scheduler.waitOne();
+      else await vi.advanceTimersByTimeAsync(20);
+    }
+    await Promise.all(ends);
+    return this.#faults;
+  }
+
+  /** Pods whose members are down, or may be at any moment. */
+  #gone(): ReadonlySet<string> {
+    const down = this.etcd.members.filter(({ running }) => !running).map(({ pod }) => pod);
+    return new Set([...this.#going, ...down]);
+  }
+
+  #step(label: string): Promise<void> {
+    return this.#scheduler.schedule(Promise.resolve(), label).then(() => undefined);
+  }
+
+  async #act(action: Action): Promise<void> {
+    switch (action.kind) {
+      case 'delete':
+      case 'evict':
+        return this.#review(action.kind, this.#podAt(action.member));
+      case 'moves':
+        this.etcd.whenMoved = action.whenMoved;
+        return;
+      case 'look':
+        return this.#look();
+      case 'elect':
+        if (this.etcd.member(this.#podAt(action.member)).running) {
+          this.etcd.lead(this.#podAt(action.member));
+        }
+        return;
+      case 'pass':
+        await vi.advanceTimersByTimeAsync(action.ms);
+    }
+  }
+
+  #podAt(index: number): string {
+    return `etcd-${index % this.#pods.length}`;
+  }
+
+  async #review(kind: 'delete' | 'evict', pod: string): Promise<void> {
+    const incarnation = this.#incarnations.get(pod) ?? 0;
+    const request = kind === 'delete' ? deletion(pod) : eviction(pod);
+    const deadline = deadlineFor(TIMEOUT_MS, nowMs(), nowMs);
+    const { verdict } = await hear(request, { guards: this.source, nowMs }, deadline);
+    this.#log.push(`${kind} ${pod}: ${verdict.kind} ${verdict.reason}`);
+    // The API server deletes the pod that it showed, or asks again. One that is down already
+    // can't be lost once more.
+    const there = (this.#incarnations.get(pod) ?? 0) === incarnation;
+    if (verdict.kind !== 'allow' || !there || !this.etcd.member(pod).running) return;
+    this.#going.add(pod);
+    this.#check();
+    await this.#step(`delete ${pod}`);
+    if ((this.#incarnations.get(pod) ?? 0) !== incarnation) return;
+    this.#incarnations.set(pod, incarnation + 1);
+    this.etcd.stop(pod);
+    this.#going.delete(pod);
+    this.#log.push(`${pod} is down`);
+    await this.#step(`start ${pod}`);
+    this.etcd.start(pod);
+    this.#log.push(`${pod} is back`);
+  }
+
+  async #look(): Promise<void> {
+    const [guard] = this.source.guards;
+    const cluster = guard?.clusterFor(null);
+    if (cluster === undefined) return;
+    const { etcd, endpoints, pods, reservations } = cluster;
+    const answers = await etcd.ask(endpoints, 2_000);
+    const { maxRaftLag } = cluster.guard.policy;
+    cluster.observed(answers, viewOf({ pods, answers, proof: null, reservations, maxRaftLag }));
+  }
+
+  #check(): void {
+    const gone = this.#gone();
+    if (this.#pods.length - gone.size < quorumOf(this.#pods.length)) this.#fault('too many go');
+    if (!this.#elections && gone.has(this.etcd.leader ?? '')) this.#fault('the leader goes');
+    const entries = this.source.guards.flatMap(({ ledger }) => ledger.read('').reservations);
+    const candidates = this.etcd.members.filter(({ id }) =>
+      entries.some(({ handOffTo }) => handOffTo === id),
+    );
+    if (candidates.some(({ pod }) => this.#going.has(pod))) this.#fault('a candidate goes');
+  }
+
+  #fault(what: string): void {
+    this.#faults.push([what, ...this.#log].join('\n'));
+  }
+}
+
+const sizes = fc.constantFrom(3, 3, 5, 5, 7);
+const script = (kinds: readonly fc.Arbitrary<Action>[]): fc.Arbitrary<Action[]> =>
+  fc.array(fc.oneof({ arbitrary: reviews, weight: 6 }, ...kinds), {
+    minLength: 2,
+    maxLength: 24,
+    size: 'max',
+  });
+
+describe('concurrent reviews, in whatever order their steps come', { timeout: 60_000 }, () => {
+  it('never let go more than the quorum spares, a candidate, or the leader', async () => {
+    const actions = script(disturbances);
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), sizes, actions, async (scheduler, size, given) => {
+        expect(await new World(size, scheduler, false).run(given)).toEqual([]);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('nor more than the quorum spares while leadership changes by itself', async () => {
+    const actions = script([...disturbances, election]);
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), sizes, actions, async (scheduler, size, given) => {
+        expect(await new World(size, scheduler, true).run(given)).toEqual([]);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
