@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
 
 /**
  * A shell that is told what this process has started and made, and clears it away when
@@ -27,14 +27,14 @@ for directory; do
 done
 `;
 
-let stdin: Writable | undefined;
+let current: ChildProcess | undefined;
 
 function tell(line: string): void {
-  stdin ??= startReaper();
-  stdin.write(`${line}\n`);
+  current ??= startReaper();
+  current.stdin?.write(`${line}\n`);
 }
 
-function startReaper(): Writable {
+function startReaper(): ChildProcess {
   // A session of its own: Ctrl-C on the terminal must not end it first.
   const reaper = spawn('/bin/sh', ['-c', SCRIPT, 'reaper'], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -46,7 +46,7 @@ function startReaper(): Writable {
   // Otherwise the pipe, a socket to Node, would keep this process alive.
   if (reaper.stdin instanceof Socket) reaper.stdin.unref();
   reaper.stdin.on('error', () => {});
-  return reaper.stdin;
+  return reaper;
 }
 
 /** The process is ended, by its id, should it outlive this one. */
@@ -57,6 +57,17 @@ export function reapProcess(pid: number): void {
 /** The process has ended: its id may soon be someone else's. */
 export function forgetProcess(pid: number): void {
   tell(`ended ${pid}`);
+}
+
+/** Clears everything away now, and resolves when that is done: for a program that is interrupted. */
+export async function reapEverything(): Promise<void> {
+  const reaper = current;
+  current = undefined;
+  if (reaper === undefined) return;
+  const ended = once(reaper, 'exit');
+  reaper.ref();
+  reaper.stdin?.end();
+  await ended;
 }
 
 export interface TemporaryDirectory {

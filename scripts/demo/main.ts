@@ -1,0 +1,196 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { startEtcdCluster, type EtcdCluster } from '../../test/harness/etcd-cluster.ts';
+import {
+  kubernetesBinaries,
+  startKubeApiserver,
+  type KubeApiserver,
+} from '../../test/harness/kube-apiserver.ts';
+import { startPrometheus, type Prometheus } from '../../test/harness/prometheus.ts';
+import { reapEverything, temporaryDirectory } from '../../test/harness/reaper.ts';
+import { MissingBinary, requireBinary } from '../../test/harness/require-binary.ts';
+import { showCounters } from './counters.ts';
+import { Guard, PROGRAM } from './guard.ts';
+import { KubernetesStage } from './kubernetes-stage.ts';
+import { NotAsAnnounced, plain, silence } from './narration.ts';
+import { ReviewsStage } from './reviews-stage.ts';
+import { Shell } from './shell.ts';
+import { tell, type Scene } from './story.ts';
+
+interface Options {
+  readonly keep: boolean;
+  readonly kubernetes: boolean;
+}
+
+interface Everything extends Scene {
+  readonly prometheus: Prometheus | null;
+  readonly directory: string;
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: { keep: { type: 'boolean' }, 'no-kubernetes': { type: 'boolean' } },
+  });
+  return { keep: values.keep === true, kubernetes: values['no-kubernetes'] !== true };
+}
+
+/** Resolves with the exit code. */
+async function demo({ keep, kubernetes }: Options, interruption: Interruption): Promise<number> {
+  const everything = await setUp(kubernetes, interruption.signal);
+  let exitCode = 0;
+  try {
+    await showCounters(everything, everything.prometheus, await tell(everything));
+  } catch (error) {
+    if (interruption.signal.aborted) return 1;
+    reportFailure(error, everything.guard);
+    exitCode = 1;
+  }
+  if (keep) {
+    interruption.exitCode = exitCode;
+    await keepRunning(everything, interruption.signal);
+  } else {
+    await takeDown(everything);
+  }
+  return exitCode;
+}
+
+async function setUp(kubernetes: boolean, signal: AbortSignal): Promise<Everything> {
+  const { path: directory } = await temporaryDirectory('etcd-guard-demo');
+  // Says on stderr why there is none, and what would get one.
+  const binaries = kubernetes ? await kubernetesBinaries(true) : undefined;
+  plain(`Starting etcd, the guard${binaries === undefined ? '' : ', kube-apiserver'} ...`);
+  const [etcd, api] = await Promise.all([
+    startEtcdCluster(),
+    binaries === undefined ? null : startKubeApiserver(),
+  ]);
+  const guard = await Guard.start(directory, etcd);
+  const env = { PATH: `${await commandsIn(directory, api)}:${process.env['PATH'] ?? ''}` };
+  const shell = new Shell({ cwd: directory, env, signal });
+  const parts = { etcd, guard, shell, directory };
+  const [prometheus, stage] = await Promise.all([
+    watchedBy(guard),
+    api === null
+      ? new ReviewsStage(directory, { etcd, guard })
+      : KubernetesStage.start({ ...parts, api }),
+  ]);
+  plain(await introduction(etcd, api));
+  return { ...parts, prometheus, stage };
+}
+
+/** A directory with `etcd-guard` and `kubectl`, so that they can be shown as they are run. */
+async function commandsIn(directory: string, api: KubeApiserver | null): Promise<string> {
+  const bin = join(directory, 'bin');
+  const script = (name: string, command: string): Promise<void> =>
+    writeFile(join(bin, name), `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
+  await mkdir(bin);
+  await script('etcd-guard', `'${process.execPath}' '${PROGRAM}'`);
+  if (api !== null) {
+    const kubectl = requireBinary('kubectl', api.binaries);
+    const cache = join(directory, 'kubectl-cache');
+    await script('kubectl', `'${kubectl}' --kubeconfig='${api.kubeconfig}' --cache-dir='${cache}'`);
+  }
+  return bin;
+}
+
+async function watchedBy(guard: Guard): Promise<Prometheus | null> {
+  try {
+    requireBinary('promtool');
+    return await startPrometheus({
+      scrapeConfigs: [
+        { job_name: 'etcd-guard', static_configs: [{ targets: [guard.metricsAddress] }] },
+      ],
+    });
+  } catch (error) {
+    if (!(error instanceof MissingBinary)) throw error;
+    plain(`Without Prometheus: ${error.message}`);
+    return null;
+  }
+}
+
+async function introduction(etcd: EtcdCluster, api: KubeApiserver | null): Promise<string> {
+  const [first] = etcd.members;
+  const version = first && (await etcd.status(first.name))?.version;
+  const front =
+    api === null ? 'asked as an API server would ask it' : `behind ${await versionOf(api)}`;
+  return `Three members of etcd ${version ?? ''}; etcd-guard over TLS, ${front}.`;
+}
+
+async function versionOf({ admin }: KubeApiserver): Promise<string> {
+  const answer: unknown = JSON.parse(await admin.text('GET', '/version'));
+  const { gitVersion } = z.object({ gitVersion: z.string() }).parse(answer);
+  return `kube-apiserver ${gitVersion.replaceAll(/^v|-.*$/g, '')}`;
+}
+
+async function keepRunning(everything: Everything, stop: AbortSignal): Promise<void> {
+  const { etcd, guard, stage, prometheus, directory } = everything;
+  const { name: leader } = await etcd.leader();
+  const [follower] = await etcd.followers();
+  const commands = [
+    `cd ${directory}; PATH="$PWD/bin:$PATH"`,
+    'etcd-guard status --guards guards.yaml --watch',
+    ...stage.suggestions(leader, follower?.name ?? leader),
+    `curl -s http://${guard.metricsAddress}/metrics | grep ^etcdguard_`,
+  ];
+  if (prometheus !== null) commands.push(`# Prometheus: ${prometheus.url}`);
+  plain('\nAll of it goes on running. To try in another terminal:\n');
+  for (const line of commands) plain(`  ${line}`);
+  plain('\nCtrl-C here ends it.');
+  await stage.keepRunning(stop);
+}
+
+function reportFailure(error: unknown, { log }: Guard): void {
+  process.stderr.write(
+    `\n${describeError(error)}\n\nThe end of the guard's log:\n${log}\n\n` +
+      'To look around when it fails: scripts/demo.sh --keep\n',
+  );
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof NotAsAnnounced) return `Not as announced: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+async function takeDown({ stage, etcd, guard, prometheus }: Everything): Promise<void> {
+  await guard.stop();
+  await Promise.all([stage.stop(), etcd.stop(), prometheus?.stop()]);
+}
+
+/** Signals that ask for the end, and a reader of the output who has had enough. */
+class Interruption {
+  /** What the end by a signal is to mean; 128 and the signal's number otherwise, as in shells. */
+  exitCode: number | undefined;
+  /** The exit code to end with. */
+  readonly ended: Promise<number>;
+  readonly #controller = new AbortController();
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.ended = promise;
+    const end = (name: NodeJS.Signals): void => {
+      silence();
+      this.#controller.abort();
+      resolve(this.exitCode ?? 128 + constants.signals[name]);
+    };
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, end);
+    process.stdout.on('error', () => end('SIGPIPE'));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+}
+
+const options = readOptions();
+const interruption = new Interruption();
+let code = 1;
+try {
+  code = await Promise.race([demo(options, interruption), interruption.ended]);
+} catch (error) {
+  process.stderr.write(`demo.sh: ${describeError(error)}\n`);
+}
+// On an ordinary end there is nothing left to clear away.
+await reapEverything();
+process.exit(code);
