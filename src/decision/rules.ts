@@ -252,15 +252,16 @@ function allow(
   reason: Reason,
   reserve: 'required' | 'ifPossible' | 'no',
 ): Extract<Verdict, { kind: 'allow' }> {
-  const again = c.own !== null && reserve === 'required';
-  const told = again ? c.own.reason : reason;
+  // An entry that is older may end before the deletion that is allowed now.
+  const standing = c.own !== null && c.own.ageMs <= OWN_RESERVATION_MS ? c.own : null;
+  const told = reserve === 'required' ? (standing?.reason ?? reason) : reason;
   return {
     kind: 'allow',
     reason: told,
     member: c.memberId,
     message: say.allowance(c, reason),
     warnings: say.warnings(c, reason),
-    reserve: c.situation.request.dryRun || c.own !== null ? 'no' : reserve,
+    reserve: c.situation.request.dryRun || standing !== null ? 'no' : reserve,
   };
 }
 

@@ -517,7 +517,7 @@ function allow(
   member: MemberId | null,
   reserve: 'required' | 'ifPossible' | 'no',
 ): Core {
-  const nothing = s.request.dryRun || ownEntry(s) !== null;
+  const nothing = s.request.dryRun || (ownEntry(s) !== null && !staleOwn(s));
   return { kind: 'allow', reason, member, reserve: nothing ? 'no' : reserve };
 }
 
