@@ -79,9 +79,6 @@ setup_packages_for() {
   local name package all=''
   for name in $2; do
     case "$1/$name" in
-      apt/etcd) package=etcd-server ;;
-      apt/etcdctl) package=etcd-client ;;
-      brew/etcdctl) package=etcd ;;
       brew/npm) package=node ;;
       */promtool) package=prometheus ;;
       *) package="$name" ;;
