@@ -12,7 +12,7 @@ import { until } from '../../test/harness/until.ts';
 import type { Guard } from './guard.ts';
 import { check } from './narration.ts';
 import type { CommandOutcome, Shell } from './shell.ts';
-import type { Attempt, Stage } from './stage.ts';
+import type { Attempt, Presence, Stage } from './stage.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const WEBHOOK = 'guard.etcd-guard.io';
@@ -61,14 +61,13 @@ export class KubernetesStage implements Stage {
   }
 
   async deletePod(pod: string): Promise<Attempt> {
-    return this.#taken(pod, await this.#parts.shell.show('kubectl', 'delete', 'pod', pod));
+    return attemptOf(await this.#parts.shell.show('kubectl', 'delete', 'pod', pod));
   }
 
   async drain(pod: string): Promise<Attempt> {
     const { shell } = this.#parts;
     // Pods that no controller has made are only drained with --force.
-    const drained = await shell.show('kubectl', 'drain', nodeOf(pod), '--force', '--timeout=60s');
-    return this.#taken(pod, drained);
+    return attemptOf(await shell.show('kubectl', 'drain', nodeOf(pod), '--force', '--timeout=60s'));
   }
 
   async dryRun(pod: string): Promise<Attempt> {
@@ -81,12 +80,12 @@ export class KubernetesStage implements Stage {
     }
   }
 
-  async isThere(pod: string): Promise<boolean> {
+  async presence(pod: string): Promise<Presence> {
     try {
       const { metadata } = await this.#parts.api.admin.get(`${PODS}/${pod}`);
-      return metadata.deletionTimestamp === undefined;
+      return metadata.deletionTimestamp === undefined ? 'there' : 'going';
     } catch (error) {
-      if (error instanceof KubeError && error.code === 404) return false;
+      if (error instanceof KubeError && error.code === 404) return 'gone';
       throw error;
     }
   }
@@ -131,16 +130,6 @@ export class KubernetesStage implements Stage {
     await this.#parts.api.stop();
   }
 
-  /** kubectl waits for the end of what it deletes; so it must be gone, and its process too. */
-  async #taken(pod: string, { exitCode, text }: CommandOutcome): Promise<Attempt> {
-    const allowed = exitCode === 0;
-    if (allowed) {
-      const { running } = this.#parts.etcd.member(pod).process;
-      check(!running, `${pod} was taken away, but its etcd process still runs`);
-    }
-    return { allowed, text, outcome: `exit code ${exitCode}` };
-  }
-
   async #becomesReady(pod: string): Promise<void> {
     await until(`${pod} is ready`, async () => {
       const { status } = await this.#parts.api.admin.get(`${PODS}/${pod}`);
@@ -153,6 +142,10 @@ export class KubernetesStage implements Stage {
     const { name } = await this.#parts.etcd.leader();
     await until('the webhook is called', async () => !(await this.dryRun(name)).allowed);
   }
+}
+
+function attemptOf({ exitCode, text }: CommandOutcome): Attempt {
+  return { allowed: exitCode === 0, text, outcome: `exit code ${exitCode}` };
 }
 
 function nodeOf(pod: string): string {

@@ -9,7 +9,7 @@ import type { EtcdCluster } from '../../test/harness/etcd-cluster.ts';
 import { etcdPod } from '../../test/harness/etcd-pods.ts';
 import type { Guard } from './guard.ts';
 import { check, output, remark, request } from './narration.ts';
-import type { Attempt, Stage } from './stage.ts';
+import type { Attempt, Presence, Stage } from './stage.ts';
 
 const USER = { username: 'kubernetes-admin', groups: ['system:masters', 'system:authenticated'] };
 const GRACE_SECONDS = 30;
@@ -47,8 +47,8 @@ export class ReviewsStage implements Stage {
     return this.#post(deletion(this.#manifest(pod), true));
   }
 
-  async isThere(pod: string): Promise<boolean> {
-    return this.#etcd.member(pod).process.running;
+  async presence(pod: string): Promise<Presence> {
+    return this.#etcd.member(pod).process.running ? 'there' : 'gone';
   }
 
   async bringBack(pod: string): Promise<void> {

@@ -7,6 +7,9 @@ export interface Attempt {
   readonly outcome: string;
 }
 
+/** Terminating pods are `going`. */
+export type Presence = 'there' | 'going' | 'gone';
+
 /** Where the demo plays: with an API server, or with the reviews that one would send. */
 export interface Stage {
   /** As `kubectl delete pod` does it; ends once an allowed one is gone. */
@@ -15,8 +18,7 @@ export interface Stage {
   drain(pod: string): Promise<Attempt>;
   /** A delete as a dry run, which is not shown. */
   dryRun(pod: string): Promise<Attempt>;
-  /** Whether the pod is there and not on its way out. */
-  isThere(pod: string): Promise<boolean>;
+  presence(pod: string): Promise<Presence>;
   /** Brings a pod back that went, and its member with it. */
   bringBack(pod: string): Promise<void>;
   /** Commands to try afterwards. */

@@ -47,12 +47,13 @@ async function whoLeads({ etcd, shell }: Scene): Promise<void> {
   remark(`etcdctl endpoint status says so, too: ${name}`);
 }
 
-async function theLeaderIsRefused({ etcd, stage }: Scene): Promise<void> {
+async function theLeaderIsRefused(scene: Scene): Promise<void> {
+  const { etcd, stage } = scene;
   chapter('The leader is not to be deleted');
   const leader = await etcd.leader();
   const attempt = await stage.deletePod(leader.name);
   refused(attempt, ` ${leader.name} leads etcd cluster default/etcd `);
-  await stays(stage, leader.name);
+  await stays(scene, leader.name);
   check((await etcd.leader()).id === leader.id, `${leader.name} leads no more`);
   remark(`${attempt.outcome}; ${leader.name} is still there and still leads`);
 }
@@ -64,13 +65,13 @@ async function oneFollowerAtATime(scene: Scene): Promise<void> {
 
   chapter('A follower may go');
   const allowed = await stage.deletePod(first.name);
-  await goes(stage, first.name, allowed);
+  await goes(scene, first.name, allowed);
   remark(`${allowed.outcome}; ${first.name} is gone`);
 
   chapter('The other follower has to wait meanwhile: the quorum is two of three');
   const attempt = await stage.deletePod(second.name);
   refused(attempt, ` ${second.name} is needed by etcd cluster default/etcd `);
-  await stays(stage, second.name);
+  await stays(scene, second.name);
   remark(`${attempt.outcome}; ${second.name} is still there`);
 
   chapter(`${first.name} comes back`);
@@ -82,7 +83,7 @@ async function theLeaderIsHandedOff(scene: Scene): Promise<void> {
   chapter('A drain gets along: leadership is moved first, then the pod goes');
   const before = await etcd.leader();
   const attempt = await stage.drain(before.name);
-  await goes(stage, before.name, attempt);
+  await goes(scene, before.name, attempt);
   const after = await etcd.leader();
   check(after.id !== before.id, `${before.name} still leads`);
   const moved = (await guard.metric('etcdguard_handoffs_total')).find(
@@ -103,33 +104,41 @@ async function protectionFollowsTheLeader(scene: Scene): Promise<void> {
   const killedAt = performance.now();
   await etcd.killMember(dead.name);
   const survivors = etcd.members.filter(({ id }) => id !== dead.id).map(({ name }) => name);
-  const leader = await until('a protected new leader', () => protectedAmong(survivors, stage));
+  const { pod: leader, attempt: dryRun } = await until('a protected new leader', () =>
+    protectedOrLost(survivors, stage),
+  );
   const seconds = ((performance.now() - killedAt) / 1000).toFixed(1);
+  check(!dryRun.allowed, `${leader} could have been deleted while one of three members is dead`);
   check((await etcd.leader()).name === leader, `${leader} is protected, but does not lead`);
   remark(
-    `${leader} leads and is protected ${seconds} s later; neither survivor was to be had meanwhile`,
+    `${seconds} s later ${leader} leads and is protected; until then both survivors were refused`,
   );
 
   const attempt = await stage.deletePod(leader);
   refused(attempt, ` ${leader} leads etcd cluster default/etcd `);
-  await stays(stage, leader);
+  await stays(scene, leader);
   remark(`${attempt.outcome}; ${leader} is still there`);
 
   const allowed = await stage.deletePod(dead.name);
-  await goes(stage, dead.name, allowed);
+  await goes(scene, dead.name, allowed);
   remark(`${allowed.outcome}; the dead member can be replaced`);
   await comesBack(scene, dead.name);
 }
 
-/** The one that is refused as leader. Without an election both are needed for the quorum. */
-async function protectedAmong(pods: readonly string[], stage: Stage): Promise<string | undefined> {
-  const attempts = await Promise.all(
+interface Tried {
+  readonly pod: string;
+  readonly attempt: Attempt;
+}
+
+/** The one that is refused as leader; or one that is allowed to go, which none may be. */
+async function protectedOrLost(pods: readonly string[], stage: Stage): Promise<Tried | undefined> {
+  const tried = await Promise.all(
     pods.map(async (pod) => ({ pod, attempt: await stage.dryRun(pod) })),
   );
-  for (const { pod, attempt } of attempts) {
-    check(!attempt.allowed, `${pod} could have been deleted while one of three members is dead`);
-  }
-  return attempts.find(({ pod, attempt }) => attempt.text.includes(` ${pod} leads `))?.pod;
+  return (
+    tried.find(({ attempt }) => attempt.allowed) ??
+    tried.find(({ pod, attempt }) => attempt.text.includes(` ${pod} leads `))
+  );
 }
 
 const statusSchema = z.object({
@@ -149,17 +158,21 @@ async function comesBack({ stage, guard, shell }: Scene, pod: string): Promise<v
 }
 
 function refused({ allowed, text }: Attempt, sentence: string): void {
-  check(!allowed, 'that should have been refused');
-  check(text.includes(sentence), `that should have been refused because:${sentence}`);
+  check(!allowed, `this was allowed, though${sentence}...`);
+  check(text.includes(sentence), `this was refused, but not because${sentence}...`);
 }
 
-async function stays(stage: Stage, pod: string): Promise<void> {
-  check(await stage.isThere(pod), `${pod} was refused, but it is gone`);
+async function stays({ stage, etcd }: Scene, pod: string): Promise<void> {
+  const presence = await stage.presence(pod);
+  check(presence === 'there', `${pod} was refused, but it is ${presence}`);
+  check(etcd.member(pod).process.running, `${pod} was refused, but its process has ended`);
 }
 
-async function goes(stage: Stage, pod: string, { allowed }: Attempt): Promise<void> {
-  check(allowed, `that should have been allowed`);
-  check(!(await stage.isThere(pod)), `${pod} was allowed to go, but it is still there`);
+async function goes({ stage, etcd }: Scene, pod: string, { allowed }: Attempt): Promise<void> {
+  check(allowed, `${pod} should have been allowed to go`);
+  const presence = await stage.presence(pod);
+  check(presence === 'gone', `${pod} was allowed to go, but it is ${presence}`);
+  check(!etcd.member(pod).process.running, `${pod} is gone, but its etcd process still runs`);
 }
 
 /** In the table of `etcd-guard status`. */

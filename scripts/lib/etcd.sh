@@ -30,22 +30,20 @@ etcd_use() {
   export PATH="$1:$PATH"
 }
 
-# etcd_fill NAME COMMAND...: runs the command in a fresh directory, which appears in the
-# cache under its name only once both programs are in it.
+# etcd_fill NAME COMMAND...: runs the command in a scratch directory and moves the two
+# programs that it leaves there, wherever, into the cache under that name.
 etcd_fill() {
   local name="$1" part
   shift
   part="$(mktemp -d "$etcd_cache/part.XXXXXX")"
-  # In a shell of its own, so that an interrupt leaves nothing behind.
+  # In a shell of its own, for the traps.
   (
     trap 'rm -rf "$part"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    cd "$part" && "$@" && mkdir bin || exit 1
-    find . -type f \( -name etcd -o -name etcdctl \) ! -path './bin/*' -exec mv {} bin/ ';'
-    [ -x bin/etcd ] && [ -x bin/etcdctl ] || exit 1
-    # Another run may have been faster.
-    mv bin "$etcd_cache/$name" 2>/dev/null || [ -x "$etcd_cache/$name/etcd" ]
+    cd "$part" && "$@" && mkdir -p "$etcd_cache/$name" || exit 1
+    # Each appears as a whole, so another run at the same time does no harm.
+    find . -type f \( -name etcd -o -name etcdctl \) -exec mv -f {} "$etcd_cache/$name/" ';'
   ) || return 1
   etcd_use "$etcd_cache/$name"
 }
