@@ -9,9 +9,10 @@ export function hostOf(address: string): string | null {
   return (v6 ?? name ?? '').toLowerCase();
 }
 
-/** The address with this port where it names none. */
+/** The address in lower case, with this port where it names none. */
 export function withPort(address: string, port: number): string {
   const host = hostOf(address);
   if (host === null) return address;
-  return /:\d+$/.test(address.replace(/^\[.*\]/, '')) ? address : `${address}:${port}`;
+  const given = address.toLowerCase();
+  return /:\d+$/.test(given.replace(/^\[.*\]/, '')) ? given : `${given}:${port}`;
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { ConnectionSettings } from '../etcd/port.ts';
@@ -52,6 +53,7 @@ function credentials(username: Buffer | null, password: Buffer | null): Connecti
 /** What OpenSSL says against certificate and key, without their content. */
 function brokenTls(pem: Record<'ca' | 'cert' | 'key', Buffer | null>): string | null {
   try {
+    if (pem.ca !== null) checkAuthorities(pem.ca.toString('latin1'));
     createSecureContext({
       ...(pem.ca && { ca: pem.ca }),
       ...(pem.cert && { cert: pem.cert }),
@@ -61,6 +63,15 @@ function brokenTls(pem: Record<'ca' | 'cert' | 'key', Buffer | null>): string | 
   } catch (error) {
     return `unusable certificate or key: ${error instanceof Error ? error.message : 'unknown'}`;
   }
+}
+
+/** OpenSSL passes over what it can't read in a list of authorities, and then trusts nobody. */
+function checkAuthorities(pem: string): void {
+  const blocks = pem.match(
+    /-----BEGIN (?:(?:TRUSTED|X509) )?CERTIFICATE-----.*?-----END [^-]*-----/gs,
+  );
+  if (blocks === null) throw new Error('caFile holds no certificate');
+  for (const block of blocks) void new X509Certificate(block);
 }
 
 /** ENOENT and the like: enough to act on, without the error's own words. */

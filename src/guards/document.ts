@@ -1,4 +1,4 @@
-import { LineCounter, parseAllDocuments } from 'yaml';
+import { LineCounter, parseAllDocuments, type parseDocument } from 'yaml';
 import { z } from 'zod';
 import { hostOf, withPort } from './address.ts';
 
@@ -10,32 +10,31 @@ const objectName = z
   .max(253)
   .regex(DNS_SUBDOMAIN, 'must be a DNS subdomain: lower-case letters, digits, - and .');
 
-const filePath = z.string().min(1, 'must name a file');
+/** Whoever puts the content where its path belongs shall not find it in a log. */
+const filePath = z
+  .string()
+  .regex(/^(?!-----BEGIN)[^\n\r\0]{1,4096}$/, 'must name a file, not hold its content');
 
-const selector = z
+const requirement = z
   .strictObject({
-    matchLabels: z.record(z.string(), z.string()).optional(),
-    matchExpressions: z
-      .array(
-        z.strictObject({
-          key: z.string().min(1),
-          operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-          values: z.array(z.string()).optional(),
-        }),
-      )
-      .optional(),
+    key: z.string().min(1),
+    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+    values: z.array(z.string()).optional(),
   })
-  .superRefine((value, context) => {
-    for (const [index, { operator, values }] of (value.matchExpressions ?? []).entries()) {
-      const wants = operator === 'In' || operator === 'NotIn';
-      if (wants === (values ?? []).length > 0) continue;
-      context.addIssue({
-        code: 'custom',
-        path: ['matchExpressions', index, 'values'],
-        message: wants ? `must not be empty for ${operator}` : `must be empty for ${operator}`,
-      });
-    }
+  .superRefine(({ operator, values }, context) => {
+    const wants = operator === 'In' || operator === 'NotIn';
+    if (wants === (values ?? []).length > 0) return;
+    context.addIssue({
+      code: 'custom',
+      path: ['values'],
+      message: wants ? `must not be empty for ${operator}` : `must be empty for ${operator}`,
+    });
   });
+
+const selector = z.strictObject({
+  matchLabels: z.record(z.string(), z.string()).optional(),
+  matchExpressions: z.array(requirement).optional(),
+});
 
 const fileTls = z
   .strictObject({
@@ -50,7 +49,7 @@ const fileTls = z
 
 const address = z.string().superRefine((value, context) => {
   if (hostOf(value) === null) {
-    context.addIssue({ code: 'custom', message: 'must be host:port or host' });
+    context.addIssue({ code: 'custom', message: 'must be host:port or host, IPv6 in brackets' });
   }
 });
 
@@ -108,10 +107,19 @@ export function problemText({ file, document: number, path, message }: Problem):
   return [...where.filter((part) => part !== ''), message].join(': ');
 }
 
+/** A guard, and which document of its file it is, from 1. */
+export interface NumberedGuard {
+  readonly guard: GuardDocument;
+  readonly number: number;
+}
+
 /** All guards of one file, or everything that is wrong with it. */
 export type ParsedFile =
-  | { readonly guards: readonly GuardDocument[]; readonly problems?: never }
+  | { readonly guards: readonly NumberedGuard[]; readonly problems?: never }
   | { readonly problems: readonly Problem[]; readonly guards?: never };
+
+/** Further syntax errors of one document are mostly echoes of the first ones. */
+const SYNTAX_ERRORS_SHOWN = 3;
 
 /** Reads YAML (or JSON) text with any number of documents; empty ones are passed over. */
 export function parseGuards(file: string, text: string): ParsedFile {
@@ -119,23 +127,13 @@ export function parseGuards(file: string, text: string): ParsedFile {
   const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false });
   const documents = 'empty' in parsed ? [] : parsed;
   const problems: Problem[] = [];
-  const guards: GuardDocument[] = [];
+  const guards: NumberedGuard[] = [];
   for (const [index, one] of documents.entries()) {
-    for (const error of one.errors) {
-      const { line, col } = lineCounter.linePos(error.pos[0]);
-      const message = `line ${line}, column ${col}: ${firstLine(error.message)}`;
-      problems.push({ file, document: index + 1, path: '', message });
-    }
-    const content = one.errors.length > 0 ? null : contentOf(one);
-    if (content === null) continue;
-    const checked = document.safeParse(content);
-    if (checked.success) guards.push(withPorts(checked.data));
-    else
-      problems.push(
-        ...checked.error.issues
-          .flatMap((issue) => describe(issue, content))
-          .map(({ path, message }) => ({ file, document: index + 1, path, message })),
-      );
+    const number = index + 1;
+    const checked = checkDocument(one, lineCounter);
+    if (checked === null) continue;
+    if ('guard' in checked) guards.push({ guard: checked.guard, number });
+    else problems.push(...checked.faults.map((fault) => ({ file, document: number, ...fault })));
   }
   if (problems.length === 0 && guards.length === 0) {
     problems.push({ file, document: null, path: '', message: 'has no EtcdGuard document' });
@@ -143,13 +141,60 @@ export function parseGuards(file: string, text: string): ParsedFile {
   return problems.length > 0 ? { problems } : { guards };
 }
 
-function contentOf(one: { toJS(): unknown }): unknown {
-  try {
-    return one.toJS() ?? null;
-  } catch (error) {
-    // Aliases that expand without bound are refused by the library only here.
-    return error instanceof Error ? `unreadable: ${firstLine(error.message)}` : 'unreadable';
+type Fault = Pick<Problem, 'path' | 'message'>;
+
+/** null: the document is empty. */
+function checkDocument(
+  one: ReturnType<typeof parseDocument>,
+  lineCounter: LineCounter,
+): { readonly guard: GuardDocument } | { readonly faults: readonly Fault[] } | null {
+  if (one.errors.length > 0) {
+    const faults = one.errors.slice(0, SYNTAX_ERRORS_SHOWN).map(({ pos, message }) => {
+      const { line, col } = lineCounter.linePos(pos[0]);
+      return { path: '', message: `line ${line}, column ${col}: ${firstLine(message)}` };
+    });
+    return { faults };
   }
+  let content: unknown;
+  try {
+    content = one.toJS();
+  } catch (error) {
+    // Aliases that expand without bound, or lead nowhere, are refused by the library only here.
+    const why = error instanceof Error ? firstLine(error.message) : 'unknown';
+    return { faults: [{ path: '', message: `can't be read: ${why}` }] };
+  }
+  if (content === null || content === undefined) return null;
+  const checked = document.safeParse(content);
+  const faults = [
+    ...hiddenKeys(content),
+    ...(checked.error?.issues ?? []).flatMap((issue) => describe(issue, content)),
+  ];
+  return checked.success && faults.length === 0 ? { guard: withPorts(checked.data) } : { faults };
+}
+
+/** The schema library passes over keys called `__proto__`; a selector without them selects more. */
+function hiddenKeys(content: unknown): readonly Fault[] {
+  const faults: Fault[] = [];
+  const seen = new Set<unknown>();
+  const visit = (value: unknown, path: readonly PropertyKey[]): void => {
+    if (typeof value !== 'object' || value === null || seen.has(value)) return;
+    seen.add(value);
+    for (const [key, inner] of Object.entries(value)) {
+      const at = [...path, Array.isArray(value) ? Number(key) : key];
+      // At the top level and in other closed objects it is reported as any unknown field is.
+      if (key === '__proto__' && isOpen(path)) {
+        faults.push({ path: pathText(at), message: 'is not a usable name' });
+      }
+      visit(inner, at);
+    }
+  };
+  visit(content, []);
+  return faults;
+}
+
+/** The objects whose keys are free. */
+function isOpen(path: readonly PropertyKey[]): boolean {
+  return ['spec.members.addresses', 'spec.selector.matchLabels'].includes(path.join('.'));
 }
 
 function withPorts(guard: GuardDocument): GuardDocument {
@@ -179,6 +224,10 @@ function describe(issue: Issue, content: unknown): { path: string; message: stri
       ];
     case 'invalid_type':
       return [{ path, message: missingOrWrong(issue.path, issue.expected, content) }];
+    case 'too_small':
+      return [{ path, message: atLeast(issue) + found(issue.path, content) }];
+    case 'too_big':
+      return [{ path, message: `must be at most ${issue.maximum}${found(issue.path, content)}` }];
     case 'invalid_key':
       return issue.issues.map((inner) => ({ path, message: `the key ${inner.message}` }));
     default:
@@ -186,12 +235,18 @@ function describe(issue: Issue, content: unknown): { path: string; message: stri
   }
 }
 
+function atLeast({ origin, minimum }: z.core.$ZodIssueTooSmall): string {
+  return origin === 'string' ? 'must not be empty' : `must be at least ${minimum}`;
+}
+
 function missingOrWrong(path: readonly PropertyKey[], expected: string, content: unknown): string {
   if (valueAt(path, content) === undefined) return `is missing (${expected})`;
   return `must be ${expected}${found(path, content)}`;
 }
 
+/** Credentials are named by file; one that stands in the document itself must not be repeated. */
 function found(path: readonly PropertyKey[], content: unknown): string {
+  if (path[2] === 'auth' || path[2] === 'tls') return '';
   const value = valueAt(path, content);
   if (value === undefined || (typeof value === 'object' && value !== null)) return '';
   return ` (found ${JSON.stringify(value).slice(0, 60)})`;

@@ -33,8 +33,8 @@ export async function loadGuardFiles(files: readonly string[]): Promise<Loaded> 
       problems.push(...parsed.problems);
       continue;
     }
-    for (const [index, document] of parsed.guards.entries()) {
-      const at = { file, document: index + 1 };
+    for (const { guard: document, number } of parsed.guards) {
+      const at = { file, document: number };
       const key = guardKey(document.metadata);
       const twin = seen.get(key);
       if (twin !== undefined) {

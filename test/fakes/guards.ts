@@ -31,10 +31,10 @@ export function loadedGuard(options: GuardOptions): LoadedGuard {
       },
     }),
   );
-  const [document] = parsed.guards ?? [];
-  if (document === undefined) throw new Error(JSON.stringify(parsed.problems));
+  const [first] = parsed.guards ?? [];
+  if (first === undefined) throw new Error(JSON.stringify(parsed.problems));
   const settingsKey = options.settingsKey ?? 'plain';
-  return { document, settings: { tls: null, auth: null }, settingsKey };
+  return { document: first.guard, settings: { tls: null, auth: null }, settingsKey };
 }
 
 /** Guards in memory mode over the given cluster; time is `performance.now()`, real or faked. */
