@@ -22,6 +22,9 @@ export function proofOf(c: Case): Proof {
   if (leader === undefined || isGoing(leader, c)) {
     return { stands: false, why: 'the leader is itself about to go' };
   }
+  if (c.memberId !== leaderId && isNamedAfterReads(c)) {
+    return { stands: false, why: 'it has just been elected leader' };
+  }
   const failures = after.flatMap((member) => {
     const why = failureOf(member, c, leaderId);
     return why === null ? [] : [`${podsThatAnswer(member, c).join('/')} ${why}`];
@@ -35,6 +38,14 @@ export function proofOf(c: Case): Proof {
 /** Those that can serve a read as this member; a silent pod that only matches it can't. */
 export function podsThatAnswer({ pods }: MemberView, { situation }: Case): readonly string[] {
   return pods.filter((pod) => situation.answers?.get(pod)?.kind === 'status');
+}
+
+/** A single later word for the target outweighs the earlier ones of a quorum. */
+function isNamedAfterReads({ memberId, view, situation }: Case): boolean {
+  if (memberId === null) return false;
+  return [...(situation.proof ?? [])].some(
+    ([, { after }]) => after?.clusterId === view?.clusterId && after?.leader === memberId,
+  );
 }
 
 /** The target's own reservation does not count against it. */

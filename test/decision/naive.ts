@@ -315,7 +315,7 @@ function podsAnsweringAs(w: World, id: MemberId): string[] {
     .map(({ pod }) => pod);
 }
 
-function proofStands(w: World, after: After): boolean {
+function proofStands(w: World, target: MemberId, after: After): boolean {
   const going = w.s.pods.some(
     (pod) =>
       w.leader !== null &&
@@ -334,7 +334,11 @@ function proofStands(w: World, after: After): boolean {
     }),
   );
   const need = Math.min(after.quorum, after.members.length);
-  return !going && proven.length > 0 && proven.length >= need;
+  const words = [...(w.s.proof?.values() ?? [])].map((given) => given.after);
+  const elected =
+    target !== w.leader &&
+    words.some((word) => word?.leader === target && word.clusterId === w.clusterId);
+  return !going && !elected && proven.length > 0 && proven.length >= need;
 }
 
 // ---- the rows, for one reading ----
@@ -395,7 +399,7 @@ function selfNamed(w: World, id: MemberId, after: After): Core | null {
   const mayBeEnough = after.members.length + after.laggards.length >= after.quorum;
   const step = mayBeEnough ? askForProof(w, after) : null;
   if (step !== null) return step;
-  const refuted = after.members.length >= after.quorum && proofStands(w, after);
+  const refuted = after.members.length >= after.quorum && proofStands(w, id, after);
   return refuted ? null : { kind: 'deny', reason: 'LeaderProtected', member: id };
 }
 
@@ -484,7 +488,7 @@ function asFollower(w: World, id: MemberId, after: After): Core {
   if (s.obstacle !== null) return unverifiable(s, guard, id);
   const proof = askForProof(w, after);
   if (proof !== null) return proof;
-  if (!proofStands(w, after)) return unverifiable(s, guard, id);
+  if (!proofStands(w, id, after)) return unverifiable(s, guard, id);
   return allow(s, ownEntry(s)?.reason ?? followerReason(w, id, after), id, 'required');
 }
 

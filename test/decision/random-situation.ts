@@ -28,7 +28,8 @@ interface PodSketch {
   readonly address: 'own' | 'next' | 'none';
   readonly hosts: 'own' | 'shared' | 'none';
   readonly named: 'own' | 'next' | 'unnamed';
-  readonly proof: 'good' | 'unserved' | 'noAfter' | 'leader' | 'id' | 'cluster' | 'absent';
+  readonly proof:
+    'good' | 'unserved' | 'noAfter' | 'leader' | 'target' | 'id' | 'cluster' | 'absent';
 }
 
 /** A random cluster with a request; `answers` and `proof` are what asking would bring. */
@@ -65,6 +66,7 @@ const podSketch: fc.Arbitrary<PodSketch> = fc.record({
     [1, 'unserved'],
     [1, 'noAfter'],
     [1, 'leader'],
+    [1, 'target'],
     [1, 'id'],
     [1, 'cluster'],
     [1, 'absent'],
@@ -300,6 +302,8 @@ function proofOf({ sketch, leader }: Numbered, i: number): ProofAnswer | null {
       return { served: true, after: null, cause: 'connection reset' };
     case 'leader':
       return { served: true, after: { ...after, leader: null }, cause: null };
+    case 'target':
+      return { served: true, after: { ...after, leader: idOf(sketch.target) }, cause: null };
     case 'id':
       return { served: true, after: { ...after, id: memberId('dead') }, cause: null };
     case 'cluster':
