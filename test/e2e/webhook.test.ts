@@ -187,8 +187,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
 
     async function refusedEvictions(): Promise<number> {
       const series =
-        'etcdguard_denials_total{operation="eviction",reason="LeaderProtected",namespace="default",guard="etcd"}';
-      return (await guard.samples(series))[series] ?? 0;
+        'etcdguard_denials_total{guard="etcd",namespace="default",operation="eviction",reason="LeaderProtected"}';
+      return (await guard.samples('etcdguard_denials_total'))[series] ?? 0;
     }
 
     async function evict(name: string, deleteOptions: unknown = {}): Promise<void> {
@@ -355,8 +355,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         }
         expect(await guard.reservations()).toBe(0);
         await Promise.all([leader, first, second].map((member) => stays(member)));
-        expect(await guard.samples('etcdguard_denials_total{operation="delete"')).toMatchObject({
-          'etcdguard_denials_total{operation="delete",reason="LeaderProtected",namespace="default",guard="etcd"}': 0,
+        expect(await guard.samples('etcdguard_denials_total')).toMatchObject({
+          'etcdguard_denials_total{guard="etcd",namespace="default",operation="delete",reason="LeaderProtected"}': 0,
         });
       });
 
@@ -397,8 +397,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         const next = await etcd.leader();
         expect(next.id).not.toBe(leader.id);
         expect(await guard.samples('etcdguard_handoffs_total{')).toMatchObject({
-          'etcdguard_handoffs_total{namespace="default",guard="etcd",outcome="moved"}': 1,
-          'etcdguard_handoffs_total{namespace="default",guard="etcd",outcome="failed"}': 0,
+          'etcdguard_handoffs_total{guard="etcd",namespace="default",outcome="moved"}': 1,
+          'etcdguard_handoffs_total{guard="etcd",namespace="default",outcome="failed"}': 0,
         });
         // Asked to go by itself, etcd would have handed over too: the guard did so before.
         expect(await decisions()).toContainEqual(
@@ -520,7 +520,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           stderr: `Warning: etcd-guard lets ${leader.name} go unchecked: etcd-guard.io/break-glass is set.`,
         });
         expect(await guard.samples('etcdguard_break_glass_total')).toStrictEqual({
-          'etcdguard_break_glass_total{namespace="default",guard="etcd"}': 1,
+          'etcdguard_break_glass_total{guard="etcd",namespace="default"}': 1,
         });
       });
 

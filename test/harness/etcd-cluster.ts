@@ -286,7 +286,11 @@ export class EtcdCluster {
   /** Adds a member that does not vote, and starts it. */
   async addLearner(name = `etcd-${this.#members.size}`): Promise<EtcdMember> {
     const member = await this.#plan(name, '127.0.0.1');
-    await this.#command('member', 'add', name, '--learner', `--peer-urls=${member.peerUrl}`);
+    // For its first five seconds etcd calls a cluster of several too unhealthy for that.
+    await until('the learner is added', async () => {
+      await this.#command('member', 'add', name, '--learner', `--peer-urls=${member.peerUrl}`);
+      return true;
+    });
     const initialCluster = `${this.#initialCluster()},${name}=${member.peerUrl}`;
     const process = await this.#launch(member, 'existing', initialCluster);
     const started = { ...member, id: '', learner: true, process };

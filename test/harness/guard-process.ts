@@ -139,7 +139,7 @@ export class GuardProcess {
     const { program, guards, args = [], port = 0, selfSigned = false } = options;
     const guardsFile = join(directory.path, 'guards.yaml');
     await writeFile(guardsFile, guards);
-    const authority = await CertificateAuthority.create('etcd-guard');
+    const authority = await CertificateAuthority.create('etcd-guard authority');
     const certificate = await authority.issueFiles(directory.path, 'serving', {
       commonName: 'etcd-guard',
       names: ['127.0.0.1', 'localhost'],
@@ -187,6 +187,13 @@ export class GuardProcess {
     );
   }
 
+  /** What it has logged about the review of this uid, once it has. */
+  async decided(requestId: string): Promise<LogLine> {
+    return this.process.orExplain(`no log line about review ${requestId}`, 15_000, () =>
+      this.log.find((line) => line['requestId'] === requestId),
+    );
+  }
+
   /** Posts any JSON to /validate. */
   async post(body: unknown, query = '?timeout=10s'): Promise<{ status: number; body: unknown }> {
     const text = JSON.stringify(body);
@@ -212,13 +219,13 @@ export class GuardProcess {
     return response.text();
   }
 
-  /** All samples whose name starts so, by their whole series: `name{label="value"}`. */
+  /** All samples whose name starts so, by their series: `name{a="…",b="…"}`, labels in order. */
   async samples(prefix: string): Promise<Readonly<Record<string, number>>> {
     const lines = (await this.metrics()).split('\n').filter((line) => line.startsWith(prefix));
     return Object.fromEntries(
       lines.map((line) => {
         const end = line.lastIndexOf(' ');
-        return [line.slice(0, end), Number(line.slice(end + 1))];
+        return [inOrder(line.slice(0, end)), Number(line.slice(end + 1))];
       }),
     );
   }
@@ -234,6 +241,13 @@ export class GuardProcess {
     await this.process.kill();
     await this.#directory.remove();
   }
+}
+
+/** The series with its labels sorted, as their order means nothing. */
+export function inOrder(series: string): string {
+  const labels = series.match(/\w+="[^"]*"/g) ?? [];
+  const [name] = series.split('{', 1);
+  return labels.length === 0 ? series : `${name}{${labels.toSorted().join()}}`;
 }
 
 const lineSchema = z.record(z.string(), z.unknown());
