@@ -195,17 +195,25 @@ function matches(w: World, pod: PodFacts): MemberId[] {
   const byAddress = list.filter(
     ({ clientAddresses }) => pod.address !== null && clientAddresses.includes(pod.address),
   );
-  const byHost = list.filter(({ hosts }) => hosts.some((host) => pod.hosts.includes(host)));
+  const byHost = list.filter((member) => isHostOf(pod, member));
   const [sole] = byHost;
   const hostIsClear =
     byHost.length === 1 &&
     sole !== undefined &&
-    !w.s.pods.some(
-      (other) => other.name !== pod.name && other.hosts.some((host) => sole.hosts.includes(host)),
-    );
+    !w.s.pods.some((other) => other.name !== pod.name && isHostOf(other, sole));
   const byUrl = byAddress.length === 1 ? byAddress : hostIsClear ? byHost : [];
   const byName = list.filter(({ name }) => name === pod.name);
   return [...new Set([...byUrl, ...byName].map(({ id }) => id))];
+}
+
+/** A host name also goes by its longer forms in DNS, an address only by itself. */
+function isHostOf(pod: PodFacts, member: ListedMember): boolean {
+  const isAddress = (host: string): boolean => /^[0-9.]+$/.test(host);
+  return member.hosts.some(
+    (host) =>
+      pod.hosts.includes(host) ||
+      (!isAddress(host) && pod.hosts.some((short) => host.startsWith(`${short}.`))),
+  );
 }
 
 /** The members that a pod takes up for itself. */
