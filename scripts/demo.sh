@@ -32,6 +32,8 @@ done
 . "$root/scripts/lib/etcd.sh"
 # shellcheck source=scripts/lib/build.sh
 . "$root/scripts/lib/build.sh"
+# npm would leave one in the temporary directory.
+export NODE_DISABLE_COMPILE_CACHE=1
 setup_node
 setup_etcd
 setup_build

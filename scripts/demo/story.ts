@@ -49,7 +49,7 @@ async function whoLeads({ etcd, shell }: Scene): Promise<void> {
 
 async function theLeaderIsRefused(scene: Scene): Promise<void> {
   const { etcd, stage } = scene;
-  chapter('The leader is not to be deleted');
+  chapter('Deleting the leader is refused');
   const leader = await etcd.leader();
   const attempt = await stage.deletePod(leader.name);
   refused(attempt, ` ${leader.name} leads etcd cluster default/etcd `);
@@ -63,12 +63,12 @@ async function oneFollowerAtATime(scene: Scene): Promise<void> {
   const [first, second] = await etcd.followers();
   check(first !== undefined && second !== undefined, 'there are no two followers');
 
-  chapter('A follower may go');
+  chapter('Deleting a follower goes through');
   const allowed = await stage.deletePod(first.name);
   await goes(scene, first.name, allowed);
   remark(`${allowed.outcome}; ${first.name} is gone`);
 
-  chapter('The other follower has to wait meanwhile: the quorum is two of three');
+  chapter('Meanwhile the other follower is refused: two of three are the quorum');
   const attempt = await stage.deletePod(second.name);
   refused(attempt, ` ${second.name} is needed by etcd cluster default/etcd `);
   await stays(scene, second.name);
@@ -80,7 +80,7 @@ async function oneFollowerAtATime(scene: Scene): Promise<void> {
 
 async function theLeaderIsHandedOff(scene: Scene): Promise<void> {
   const { etcd, stage, guard, shell } = scene;
-  chapter('A drain gets along: leadership is moved first, then the pod goes');
+  chapter('Draining the node of the leader: leadership is moved first, then the pod goes');
   const before = await etcd.leader();
   const attempt = await stage.drain(before.name);
   await goes(scene, before.name, attempt);
@@ -98,7 +98,7 @@ async function theLeaderIsHandedOff(scene: Scene): Promise<void> {
 
 async function protectionFollowsTheLeader(scene: Scene): Promise<void> {
   const { etcd, stage } = scene;
-  chapter('The leader dies: protection moves to the next one');
+  chapter('The leader dies: protection moves to the new one');
   const dead = await etcd.leader();
   command(`kill -9 ${dead.process.pid}  # ${dead.name}`);
   const killedAt = performance.now();
