@@ -40,6 +40,7 @@ export function clientOptions(target: MemberTarget, tls: TlsSettings | null): IO
       'grpc.enable_http_proxy': 0,
       // Spares a TXT look-up of the member's name.
       'grpc.service_config_disable_resolution': 1,
+      'grpc.enable_channelz': 0,
       // grpc-js pools connections by their options; this makes the pool give each client a new
       // connection rather than one that a discarded client left in its back-off.
       'etcd-guard.session': sessions,

@@ -28,8 +28,6 @@ import type { RoundKind } from './shared-rounds.ts';
 /** What only tests change. */
 export interface ConnectOptions {
   readonly clock?: Clock;
-  /** How long a connection is kept after the last use for a review. */
-  readonly idleMs?: number;
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
 }
@@ -49,7 +47,6 @@ export function connectEtcd(
 
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
-  readonly #idleMs: number;
   readonly #context: AskContext;
   readonly #connections: MemberConnections;
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
@@ -61,7 +58,6 @@ class Etcd3Cluster implements EtcdCluster {
     options: ConnectOptions,
   ) {
     this.#clock = options.clock ?? systemClock;
-    this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#context = {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
@@ -79,7 +75,7 @@ class Etcd3Cluster implements EtcdCluster {
     withinMs: number,
     { keepWarm = true }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
-    this.#members(endpoints, keepWarm ? this.#idleMs : BACKGROUND_IDLE_MS);
+    this.#members(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
     return this.#shared(this.#asks, endpoints, {
       begin: (untilMs) =>
         askRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
@@ -92,7 +88,7 @@ class Etcd3Cluster implements EtcdCluster {
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
-    this.#members(endpoints, this.#idleMs);
+    this.#members(endpoints, IDLE_MS);
     return this.#shared(this.#proofs, endpoints, {
       begin: (untilMs) =>
         proofRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
@@ -102,7 +98,7 @@ class Etcd3Cluster implements EtcdCluster {
   }
 
   async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
-    const connection = this.#connections.use(leader, this.#idleMs);
+    const connection = this.#connections.use(leader, IDLE_MS);
     if (connection === null) {
       throw new EtcdRequestError('unreachable', `MoveLeader: ${leader.pod} has no address yet`);
     }

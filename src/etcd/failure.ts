@@ -89,6 +89,10 @@ function transportFailure(code: string, cause: string): Failure {
   }
   const protocol = PROTOCOL.find(([pattern]) => pattern.test(cause));
   if (protocol !== undefined) return { kind: 'refused', words: protocol[1], connection };
+  const alert = /SSL routines:.*?\balert (?<alert>[a-z ]+)/.exec(cause)?.groups?.['alert'];
+  if (alert !== undefined) {
+    return { kind: 'refused', words: `TLS: it refuses our side (${alert})`, connection };
+  }
   const tls = /certificate|SSL routines|\bTLS\b|altnames|\balert\b/i.test(cause);
   return { kind: 'refused', words: tls ? `TLS: ${cause}` : cause, connection };
 }
@@ -97,6 +101,7 @@ function stripped(details: string): string {
   const cause = details
     .replace(/^No connection established\. Last error: /, '')
     .replace(/\.? Resolution note:.*$/s, '')
+    .replace(/; if the root CA is installed locally.*$/s, '')
     .replace(/^Error(?: \[[A-Z_]+\])?: /, '')
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, '');
   return oneLine(cause);

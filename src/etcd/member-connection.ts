@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-import { Etcd3 } from 'etcd3';
+import type { Etcd3 } from 'etcd3';
 
 import { clientOptions } from './client-options.ts';
 import type { MemberTarget } from './client-options.ts';
@@ -8,6 +8,7 @@ import type { Clock } from './clock.ts';
 import { failureOf, failureOfLookUp, TIMED_OUT } from './failure.ts';
 import type { Failure, Outcome } from './failure.ts';
 import type { EtcdMethod, EtcdRequestObserver, TlsSettings } from './port.ts';
+import { Session } from './session.ts';
 
 /** What grpc-js takes with each call; etcd3 does not export the type. */
 export type CallOptions = NonNullable<Parameters<Etcd3['maintenance']['status']>[0]>;
@@ -40,12 +41,6 @@ export interface ConnectionContext {
   readonly observer: EtcdRequestObserver;
   /** Rejects unless the name resolves. */
   readonly lookup: (host: string) => Promise<unknown>;
-}
-
-/** One TCP connection, unless it is still being made. */
-interface Session {
-  readonly client: Etcd3;
-  readonly openedAtMs: number;
 }
 
 // One lost connection, and others that broke while it was replaced.
@@ -98,7 +93,7 @@ export class MemberConnection {
   discard(): void {
     const session = this.#session;
     this.#session = null;
-    session?.client.close();
+    session?.retire();
   }
 
   async #attempt<T>(
@@ -108,11 +103,12 @@ export class MemberConnection {
   ): Promise<Outcome<T>> {
     for (let attempt = 1; ; attempt += 1) {
       const opened = this.#session ?? (await this.#open());
-      if (!('client' in opened)) return { ok: false, failure: opened };
+      if (!(opened instanceof Session)) return { ok: false, failure: opened };
       const outcome = await this.#send(opened, request, window, options);
       if (outcome.ok || outcome.failure.connection === 'fine') return outcome;
+      const again = attempt < ATTEMPTS && worthAnother(outcome.failure, opened, window);
       if (this.#session === opened) this.discard();
-      if (attempt === ATTEMPTS || !worthAnother(outcome.failure, opened, window)) return outcome;
+      if (!again) return outcome;
     }
   }
 
@@ -127,7 +123,7 @@ export class MemberConnection {
     if (startMs >= window.untilMs) return { ok: false, failure: TIMED_OUT };
     let outcome: Outcome<T>;
     try {
-      outcome = { ok: true, value: await request.send(session.client, options) };
+      outcome = { ok: true, value: await session.run((client) => request.send(client, options)) };
     } catch (error) {
       outcome = { ok: false, failure: failureOf(error) };
     }
@@ -164,11 +160,12 @@ export class MemberConnection {
 
   #connect(): Session | Failure {
     try {
-      const client = new Etcd3(clientOptions(this.#target, this.#context.tls));
-      this.#session = { client, openedAtMs: this.#context.clock.now() };
+      const { tls, clock } = this.#context;
+      this.#session = new Session(clientOptions(this.#target, tls), clock);
       return this.#session;
     } catch (error) {
-      return refusal(`TLS settings: ${error instanceof Error ? error.message : String(error)}`);
+      const cause = error instanceof Error ? error.message : String(error);
+      return refusal(`TLS settings that cannot be used: ${cause}`);
     }
   }
 }

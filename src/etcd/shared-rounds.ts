@@ -125,9 +125,12 @@ export class SharedRounds<T> {
 
   #end(running: Running<T>): void {
     if (!this.#running.delete(running)) return;
-    for (const waiter of running.waiters) {
-      waiter.cancelTimer();
-      waiter.resolve(running.round.snapshot(waiter.withinMs));
+    const snapshots = new Map<number, T>();
+    for (const { withinMs, cancelTimer, resolve } of running.waiters) {
+      cancelTimer();
+      const snapshot = snapshots.get(withinMs) ?? running.round.snapshot(withinMs);
+      snapshots.set(withinMs, snapshot);
+      resolve(snapshot);
     }
     this.#advance();
   }

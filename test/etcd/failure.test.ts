@@ -67,6 +67,18 @@ describe('failureOf', () => {
     ],
     [
       'refused',
+      'TLS: it refuses our side (bad certificate)',
+      'lost',
+      `${NO_CONNECTION}Error: 409D25:error:0A000412:SSL routines:ssl3_read_bytes:ssl/tls alert bad certificate:../rec_layer_s3.c:918:SSL alert number 42\n. Resolution note: `,
+    ],
+    [
+      'refused',
+      'TLS: unable to verify the first certificate',
+      'lost',
+      `${NO_CONNECTION}Error: unable to verify the first certificate; if the root CA is installed locally, try running Node.js with --use-system-ca. Resolution note: `,
+    ],
+    [
+      'refused',
       'it does not speak gRPC',
       'lost',
       `${NO_CONNECTION}Protocol error (2026-11-21T09:07:15.396Z). Resolution note: `,

@@ -2,8 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { memberId } from '../../src/decision/member-id.ts';
 import { connectEtcd } from '../../src/etcd/connect.ts';
+import type { ConnectOptions } from '../../src/etcd/connect.ts';
 import type { EtcdCluster as EtcdPort } from '../../src/etcd/port.ts';
 import { endpointsOf, Forwarder, kindsOf, Observations, statusOf, timed } from '../etcd/asking.ts';
+import { FakeClock } from '../etcd/fake-clock.ts';
 import { startEtcdCluster } from '../harness/etcd-cluster.ts';
 import type { EtcdCluster } from '../harness/etcd-cluster.ts';
 import { until } from '../harness/until.ts';
@@ -14,7 +16,7 @@ let cluster: EtcdCluster;
 let observed: Observations;
 let etcd: EtcdPort;
 
-function connectAnew(options = {}): void {
+function connectAnew(options: ConnectOptions = {}): void {
   observed = new Observations();
   etcd = connectEtcd(PLAIN, observed, options);
 }
@@ -115,12 +117,18 @@ describe('a plain cluster', () => {
     },
   );
 
-  it('closes connections that no review has used for long, and opens them again', async () => {
-    connectAnew({ idleMs: 300 });
+  it('closes connections five minutes after the last review, and opens them again', async () => {
+    const clock = new FakeClock();
+    connectAnew({ clock });
     const forwarder = await Forwarder.to(cluster.member('etcd-0').address);
     const endpoints = [{ pod: 'etcd-0', address: forwarder.address }];
     await etcd.ask(endpoints, 5000);
+    await clock.advance(299_000);
     expect(forwarder.open).toBe(1);
+    // A refresh of the status is no review.
+    await etcd.ask(endpoints, 5000, { keepWarm: false });
+    expect(forwarder.accepted).toBe(1);
+    await clock.advance(10_000);
     await until('the connection closed', () => forwarder.open === 0);
     expect(kindsOf(await etcd.ask(endpoints, 5000))).toEqual({ 'etcd-0': 'status' });
     expect(forwarder.accepted).toBe(2);

@@ -5,10 +5,11 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { connectEtcd } from '../../src/etcd/connect.ts';
 import type { ConnectOptions } from '../../src/etcd/connect.ts';
 import type { EtcdCluster as EtcdPort } from '../../src/etcd/port.ts';
-import { endpointsOf, kindsOf, Observations, timed } from '../etcd/asking.ts';
+import { endpointsOf, Forwarder, kindsOf, Observations, timed } from '../etcd/asking.ts';
 import { startEtcdCluster } from '../harness/etcd-cluster.ts';
 import type { EtcdCluster } from '../harness/etcd-cluster.ts';
 import { resettingListener, silentListener } from '../harness/loopback.ts';
+import { until } from '../harness/until.ts';
 
 const WITHIN_MS = 800;
 const SILENT = `silent: no answer within 0.8 s`;
@@ -72,6 +73,16 @@ describe('one member', () => {
     expect(result).toEqual(thrice(others(SILENT)));
     expect(ms).toBeGreaterThan(3 * (WITHIN_MS - 50));
     expect(listener.connections()).toBe(3);
+    await listener.close();
+  });
+
+  it('that accepts and never answers is left no connection', async () => {
+    const listener = await silentListener();
+    const forwarder = await Forwarder.to(listener.address);
+    expect(await askRepeatedly(forwarder.address)).toEqual(thrice(others(SILENT)));
+    expect(forwarder.accepted).toBe(3);
+    await until('all connections closed', () => forwarder.open === 0);
+    await forwarder.close();
     await listener.close();
   });
 

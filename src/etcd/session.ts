@@ -1,0 +1,73 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe } from 'node:diagnostics_channel';
+import { Socket } from 'node:net';
+
+import { Etcd3 } from 'etcd3';
+import type { IOptions } from 'etcd3';
+
+import type { Clock } from './clock.ts';
+
+/** The sockets of the session on whose behalf the current code runs. */
+const socketsOfCurrent = new AsyncLocalStorage<Set<Socket>>();
+
+subscribe('net.client.socket', (message) => {
+  const sockets = socketsOfCurrent.getStore();
+  if (sockets === undefined) return;
+  if (typeof message !== 'object' || message === null || !('socket' in message)) return;
+  const { socket } = message;
+  if (!(socket instanceof Socket)) return;
+  sockets.add(socket);
+  socket.once('close', () => sockets.delete(socket));
+});
+
+// Long enough to say goodbye to a member that listens.
+const GRACE_MS = 1000;
+
+/**
+ * A client of one member with the sockets it opened. grpc-js forgets a socket whose peer has
+ * accepted the connection but is frozen: nothing but the peer would ever close it.
+ */
+export class Session {
+  readonly openedAtMs: number;
+  readonly #client: Etcd3;
+  readonly #clock: Clock;
+  readonly #sockets = new Set<Socket>();
+  #requests = 0;
+  #retired = false;
+
+  /** Throws on TLS settings that cannot be used. */
+  constructor(options: IOptions, clock: Clock) {
+    this.#client = new Etcd3(options);
+    this.#clock = clock;
+    this.openedAtMs = clock.now();
+  }
+
+  get retired(): boolean {
+    return this.#retired;
+  }
+
+  async run<T>(send: (client: Etcd3) => Promise<T>): Promise<T> {
+    this.#requests += 1;
+    try {
+      return await socketsOfCurrent.run(this.#sockets, send, this.#client);
+    } finally {
+      this.#requests -= 1;
+      if (this.#retired && this.#requests === 0) this.#close();
+    }
+  }
+
+  /** Closes it once its requests have ended: some may be allowed longer than the one that failed. */
+  retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    if (this.#requests === 0) this.#close();
+  }
+
+  #close(): void {
+    this.#client.close();
+    if (this.#sockets.size === 0) return;
+    this.#clock.afterIdle(GRACE_MS, () => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+
+import { MemberConnections } from '../../src/etcd/member-connections.ts';
+import { Observations } from './asking.ts';
+import { FakeClock } from './fake-clock.ts';
+
+const ENDPOINT = { pod: 'etcd-0', address: '127.0.0.1:2379' };
+
+const lookup = () => Promise.resolve();
+
+/** Nothing here sends a request, so nothing is connected. */
+function connections(serverName: string | null = null) {
+  const clock = new FakeClock();
+  const tls = { ca: null, cert: null, key: null, serverName };
+  return {
+    clock,
+    pool: new MemberConnections({ tls, clock, observer: new Observations(), lookup }),
+  };
+}
+
+describe('MemberConnections', () => {
+  it('keeps a connection for as long as the longest use of it asked for', async () => {
+    const { clock, pool } = connections();
+    const first = pool.use(ENDPOINT, 1000);
+    expect(pool.use(ENDPOINT, 10)).toBe(first);
+    await clock.advance(999);
+    expect(pool.use(ENDPOINT, 0)).toBe(first);
+    await clock.advance(1);
+    expect(pool.use(ENDPOINT, 0)).not.toBe(first);
+  });
+
+  it('keeps it for longer when it is used again', async () => {
+    const { clock, pool } = connections();
+    const first = pool.use(ENDPOINT, 1000);
+    await clock.advance(600);
+    pool.use(ENDPOINT, 1000);
+    await clock.advance(600);
+    expect(pool.use(ENDPOINT, 0)).toBe(first);
+    await clock.advance(1000);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('closes one that was used only for a moment before those that are kept', async () => {
+    const { clock, pool } = connections();
+    const other = { pod: 'etcd-1', address: '127.0.0.1:2380' };
+    const kept = pool.use(ENDPOINT, 1000);
+    const brief = pool.use(other, 10);
+    await clock.advance(10);
+    expect(pool.use(other, 10)).not.toBe(brief);
+    expect(pool.use(ENDPOINT, 10)).toBe(kept);
+  });
+
+  it('tells pods apart whose certificates have different names', () => {
+    const named = connections('{pod}.etcd.default.svc').pool;
+    const twin = { ...ENDPOINT, pod: 'etcd-1' };
+    expect(named.use(ENDPOINT, 1)).not.toBe(named.use(twin, 1));
+    const { pool } = connections();
+    expect(pool.use(ENDPOINT, 1)).toBe(pool.use(twin, 1));
+  });
+
+  it('has none to nowhere', () => {
+    expect(connections().pool.use({ pod: 'etcd-0', address: null }, 1)).toBeNull();
+  });
+
+  it('keeps none once it is closed', () => {
+    const { clock, pool } = connections();
+    pool.use(ENDPOINT, 1000);
+    pool.close();
+    expect(clock.timers).toBe(0);
+  });
+});
