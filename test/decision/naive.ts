@@ -208,11 +208,10 @@ function matches(w: World, pod: PodFacts): MemberId[] {
 
 /** A host name also goes by its longer forms in DNS, an address only by itself. */
 function isHostOf(pod: PodFacts, member: ListedMember): boolean {
-  const isAddress = (host: string): boolean => /^[0-9.]+$/.test(host);
   return member.hosts.some(
     (host) =>
       pod.hosts.includes(host) ||
-      (!isAddress(host) && pod.hosts.some((short) => host.startsWith(`${short}.`))),
+      (/[^0-9.]/.test(host) && pod.hosts.some((short) => host.startsWith(`${short}.`))),
   );
 }
 

@@ -48,9 +48,9 @@ function oneIn(n: number): fc.Arbitrary<boolean> {
 }
 
 const podSketch: fc.Arbitrary<PodSketch> = fc.record({
-  answer: weighted([14, 'status'], [3, 'silent'], [1, 'refused']),
-  names: weighted([20, 'leader'], [1, 'nobody'], [1, 'itself'], [1, 'next']),
-  list: weighted([24, 'agreed'], [1, 'other'], [1, 'absent']),
+  answer: weighted([24, 'status'], [3, 'silent'], [1, 'refused']),
+  names: weighted([45, 'leader'], [1, 'nobody'], [1, 'itself'], [1, 'next']),
+  list: weighted([45, 'agreed'], [1, 'other'], [1, 'absent']),
   foreign: oneIn(40),
   twin: oneIn(40),
   lag: weighted([14, 0], [2, 7], [1, 999], [1, 1000], [1, 50_000]),
@@ -83,7 +83,7 @@ const requestSketch = fc.record({
   operation: fc.constantFrom('delete' as const, 'eviction' as const),
   dryRun: oneIn(8),
   caller: fc.constantFrom(...CALLERS),
-  preconditionUid: weighted([20, null], [1, 'uid'], [1, 'another']),
+  preconditionUid: weighted([40, null], [1, 'uid'], [1, 'another']),
 });
 
 const policySketch = fc.record({
