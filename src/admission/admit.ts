@@ -31,20 +31,21 @@ const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
 export function createReviewHandler(
   context: AdmitContext,
 ): (review: unknown, at: ReviewContext) => Promise<Reply> {
-  return async (review, at) => {
+  // Not async itself: while etcd is waited for, nothing may hold on to the review, which is large.
+  return (review, at) => {
     const decoded = decodeReview(review);
     switch (decoded.kind) {
       case 'malformed':
         context.recorder.badRequest();
-        return malformedReply(decoded.error);
+        return Promise.resolve(malformedReply(decoded.error));
       case 'unusable':
         context.recorder.badRequest();
-        return reply(unusable(decoded, decoded.error));
+        return Promise.resolve(reply(unusable(decoded, decoded.error)));
       case 'request': {
         const { apiVersion, request } = decoded;
         const asked = { apiVersion, uid: request.uid };
-        if (!takesAPod(request)) return reply(allowed(asked));
-        return reply(await answer(asked, request, at, context));
+        if (!takesAPod(request)) return Promise.resolve(reply(allowed(asked)));
+        return answer(asked, request, at, context).then(reply);
       }
     }
   };

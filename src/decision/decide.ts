@@ -1,7 +1,7 @@
 import type { Case } from './case.ts';
-import { viewOf, type ClusterView } from './cluster-view.ts';
+import { viewOf, type ClusterView, type Observed } from './cluster-view.ts';
 import { RULES } from './rules.ts';
-import type { Situation } from './situation.ts';
+import type { Answer, Situation } from './situation.ts';
 import type { Allow, Decision, Prove } from './verdict.ts';
 
 /**
@@ -12,13 +12,36 @@ export function decide(situation: Situation): Decision {
   return combine(casesOf(situation).map(decideOne));
 }
 
-/** The view that a situation's answers show; null while etcd has not been asked. */
+/** The last view that was made of each round of answers. */
+const lastViews = new WeakMap<
+  ReadonlyMap<string, Answer>,
+  { readonly observed: Observed; readonly view: ClusterView }
+>();
+
+/**
+ * The view that a situation's answers show; null while etcd has not been asked. Each step of a
+ * review and all that share a round look at the same things: then it is made once.
+ */
 export function viewIn(situation: Situation): ClusterView | null {
   const [guard] = situation.guards;
   if (situation.answers === null || guard === undefined) return null;
   const { pods, answers, proof, reservations } = situation;
-  const maxRaftLag = guard.policy.maxRaftLag;
-  return viewOf({ pods, answers, proof, reservations, maxRaftLag });
+  const observed = { pods, answers, proof, reservations, maxRaftLag: guard.policy.maxRaftLag };
+  const last = lastViews.get(answers);
+  if (last !== undefined && isSame(last.observed, observed)) return last.view;
+  const view = viewOf(observed);
+  lastViews.set(answers, { observed, view });
+  return view;
+}
+
+function isSame(a: Observed, b: Observed): boolean {
+  const noReservations = a.reservations.length === 0 && b.reservations.length === 0;
+  return (
+    a.pods === b.pods &&
+    a.proof === b.proof &&
+    a.maxRaftLag === b.maxRaftLag &&
+    (noReservations || a.reservations === b.reservations)
+  );
 }
 
 function casesOf(situation: Situation): readonly Case[] {

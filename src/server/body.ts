@@ -28,6 +28,8 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Body>
     request.on('data', collect);
     request.on('end', () => {
       resolve({ kind: 'complete', bytes: join(chunks, size) });
+      // The request outlives its body for as long as etcd is waited for.
+      chunks.length = 0;
     });
     request.on('error', gone);
     request.on('close', gone);

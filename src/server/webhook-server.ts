@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls';
 import express from 'express';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { MAX_VALUES, isTooDense, parseJson, readBody } from './body.ts';
+import { MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
 import type { ServingCertificate } from './certificate.ts';
 import { isUnused, trackConnections, type Connections } from './connections.ts';
 import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
@@ -68,6 +68,9 @@ const TOO_DENSE: Refusal = {
   error: `the body holds more than ${MAX_VALUES} values`,
 };
 const NOT_JSON: Refusal = { kind: 'NotJson', status: 400, error: 'the body is not valid JSON' };
+
+/** `gone`: nobody is there to be answered. */
+type Outcome = Reply | Refusal | 'gone';
 
 /** The HTTPS side of the webhook: `POST /validate` and nothing else. */
 export class WebhookServer {
@@ -189,28 +192,30 @@ export class WebhookServer {
       this.#refuse(request, response, wrong);
       return;
     }
-    const body = await readBody(request, this.#limits.bodyBytes);
-    if (body.kind === 'gone') return;
-    if (body.kind === 'too-large') {
-      this.#refuse(request, response, this.#tooLarge);
-      return;
-    }
-    if (isTooDense(body.bytes)) {
-      this.#refuse(request, response, TOO_DENSE);
-      return;
-    }
-    const review = parseJson(body.bytes);
-    if (review === undefined) {
-      this.#refuse(request, response, NOT_JSON);
-      return;
-    }
-    const timeoutMs = timeoutOf(request.url ?? '');
     try {
-      const reply = await this.#handle(review, { timeoutMs, arrivedAtMs });
-      sendJson(response, reply.status, reply.body, this.#draining);
+      const outcome = await this.#read(request, arrivedAtMs);
+      if (outcome === 'gone') return;
+      if ('error' in outcome) this.#refuse(request, response, outcome);
+      else sendJson(response, outcome.status, outcome.body, this.#draining);
     } catch (error) {
       this.#fail(error, response);
     }
+  }
+
+  async #read(request: IncomingMessage, arrivedAtMs: number): Promise<Outcome> {
+    const body = await readBody(request, this.#limits.bodyBytes);
+    const context = { timeoutMs: timeoutOf(request.url ?? ''), arrivedAtMs };
+    // Nothing that waits for the handler may hold the body: what is in flight when the young
+    // generation fills up is copied and kept, at 60 KB a review.
+    return this.#judge(body, context);
+  }
+
+  #judge(body: Body, context: ReviewContext): Outcome | Promise<Reply> {
+    if (body.kind === 'gone') return 'gone';
+    if (body.kind === 'too-large') return this.#tooLarge;
+    if (isTooDense(body.bytes)) return TOO_DENSE;
+    const review = parseJson(body.bytes);
+    return review === undefined ? NOT_JSON : this.#handle(review, context);
   }
 
   #fail(error: unknown, response: ServerResponse): void {

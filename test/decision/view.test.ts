@@ -26,3 +26,21 @@ test('a member that no pod is known to run is Unknown', () => {
     'c Unknown no pod is known to run it',
   );
 });
+
+test('the view of a round is made once, and anew whenever it would look different', () => {
+  const cluster = clusterOf(parse('delete voters=(a*,b,c) target=b'));
+  const situation = { ...cluster.situation, answers: cluster.answers(cluster.leader) };
+  const view = viewIn(situation);
+  expect(viewIn({ ...situation, reservations: [], obstacle: { kind: 'OutOfTime' } })).toBe(view);
+
+  const reservations = [
+    { pod: 'c', own: false, ageMs: 1000, reason: 'Spared', handOffTo: null } as const,
+  ];
+  const reserved = viewIn({ ...situation, reservations });
+  expect(reserved?.healthyVoters).toBe(2);
+  expect(viewIn({ ...situation, reservations: [...reservations] })).not.toBe(reserved);
+  expect(viewIn({ ...situation, pods: [...situation.pods] })).not.toBe(view);
+  expect(viewIn({ ...situation, proof: new Map() })).not.toBe(view);
+  expect(viewIn({ ...situation, answers: new Map(situation.answers) })).not.toBe(view);
+  expect(viewIn(situation)).toEqual({ ...view, readingsOf: expect.any(Function) });
+});
