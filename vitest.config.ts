@@ -14,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/e2e/**'],
+          // None takes a second on a machine of its own; the time limit is for those that hang.
+          testTimeout: 30_000,
         },
       },
       {

@@ -360,6 +360,24 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         });
       });
 
+      it('by a controller that replaces pods hands leadership over', async () => {
+        const { leader } = await roles();
+        const deleted = await remove(
+          leader.name,
+          '--as=system:serviceaccount:kube-system:statefulset-controller',
+          '--as-group=system:masters',
+          '--timeout=30s',
+        );
+        expect(deleted).toMatchObject({ exitCode: 0 });
+        expect((await etcd.leader()).id).not.toBe(leader.id);
+        expect(await decisions()).toContainEqual({
+          user: 'system:serviceaccount:kube-system:statefulset-controller',
+          pod: leader.name,
+          reason: 'Spared',
+          handOff: 'moved',
+        });
+      });
+
       it('leaves a stale precondition to the API server, and minds one that holds', async () => {
         const { leader } = await roles();
         const path = `${PODS}/${leader.name}`;

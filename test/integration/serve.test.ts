@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -18,6 +19,7 @@ import {
 } from '../harness/guard-process.ts';
 import { silentListener, type Listener } from '../harness/loopback.ts';
 import { checkMetrics } from '../harness/prometheus.ts';
+import { temporaryDirectory } from '../harness/reaper.ts';
 import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
@@ -118,6 +120,18 @@ describe('etcd-guard serve', () => {
     expect(at.process.output).not.toContain('PRIVATE KEY');
     expect(await at.review(deleteReview('web-0'))).toMatchObject({ allowed: true });
     expect(await readiness(at)).toStrictEqual({ status: 200, text: 'ok\n' });
+  });
+
+  it('takes guards from several files', async () => {
+    const directory = await temporaryDirectory('more-guards');
+    const more = join(directory.path, 'more.json');
+    await writeFile(more, JSON.stringify(guardOf({ 'etcd-1': '127.0.0.1:1' }, 'second')));
+    const at = await serve({ guards: NOBODY, args: [`--guards=${more}`] });
+    expect(await at.samples('etcdguard_guarded_pods')).toStrictEqual({
+      'etcdguard_guarded_pods{guard="etcd",namespace="default"}': 1,
+      'etcdguard_guarded_pods{guard="second",namespace="default"}': 1,
+    });
+    await directory.remove();
   });
 
   it('takes over new guards while it runs, and keeps the old ones if they are broken', async () => {
