@@ -21,10 +21,7 @@ setup_node() {
     fi
     setup_modules_are_current && exit 0
     setup_say 'installing npm packages (once)'
-    # npm ci refuses a lock file that lacks some other platform's binaries; npm install
-    # takes the same versions and looks those up.
-    npm ci --no-audit --no-fund --loglevel=silent >/dev/null 2>&1 8<&- ||
-      npm install --no-save --no-audit --no-fund --loglevel=error >&2 8<&-
+    npm ci --no-audit --no-fund --loglevel=error >&2 8<&-
   ) || { setup_say 'npm could not install the packages'; return 1; }
   export PATH="$root/node_modules/.bin:$PATH"
 }

@@ -3,6 +3,7 @@ import type { Guard } from '../decision/situation.ts';
 import type { GuardLabels, HandOffOutcome, Recorder } from '../telemetry/recorder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { deadlineFor } from './deadline.ts';
+import { GuardSourceError } from './guard-source.ts';
 import { hear, type GuardedRequest, type HearingContext, type Judgement } from './hearing.ts';
 import {
   allowed,
@@ -24,6 +25,9 @@ export interface AdmitContext extends HearingContext {
   /** Milliseconds of a clock that never goes back; the one that `arrivedAtMs` was read from. */
   readonly monotonicMs: () => number;
 }
+
+const OUR_FAILURE =
+  'etcd-guard failed to judge this request, so it is refused. Its log has the cause; try again.';
 
 const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
 
@@ -73,8 +77,7 @@ async function answer(
     return respond(asked, request, judgement);
   } catch (error) {
     accountFailure(request, error, at, context);
-    const message =
-      'etcd-guard failed to judge this request, so it is refused. Its log has the cause; try again.';
+    const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
     return errored(asked, message);
   }
 }

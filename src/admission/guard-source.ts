@@ -16,8 +16,16 @@ export type GuardedSubject = Exclude<Subject, { kind: 'other' }>;
 
 /** The port to guards, their pods and their ledgers: files, or the Kubernetes API. */
 export interface GuardSource {
-  /** Everything about the pod that is not asked of etcd; read anew at every call. */
-  read(subject: GuardedSubject): Found | Promise<Found>;
+  /**
+   * Everything about the pod that is not asked of etcd; read anew at every call, ledger before pods.
+   * Rejects with a GuardSourceError.
+   */
+  read(subject: GuardedSubject, withinMs: number): Found | Promise<Found>;
+}
+
+/** Guards or pods could not be read; the message is a sentence for whoever is refused for that. */
+export class GuardSourceError extends Error {
+  override readonly name = 'GuardSourceError';
 }
 
 /** What one read found. */
@@ -30,6 +38,8 @@ export interface Found {
 /** One guard with its pods, as they were read for one target. */
 export interface GuardedCluster {
   readonly guard: Guard;
+  /** Why its cluster can't be asked, however it answers: a Secret is missing, the guard is wrong. */
+  readonly fault?: string;
   readonly pods: readonly PodFacts[];
   readonly endpoints: readonly MemberEndpoint[];
   readonly etcd: EtcdCluster;

@@ -89,7 +89,8 @@ class Hearing {
   }
 
   async #read(): Promise<Found> {
-    const found = this.#context.guards.read(this.#request.subject);
+    const { guards } = this.#context;
+    const found = guards.read(this.#request.subject, this.#deadline.remainingMs());
     return found instanceof Promise ? this.#inTime(found, 'the guards were not read') : found;
   }
 
@@ -143,7 +144,8 @@ class Hearing {
       answers: null,
       proof: null,
       handOff: this.#handOff,
-      obstacle: null,
+      obstacle:
+        cluster?.fault === undefined ? null : { kind: 'Misconfigured', cause: cluster.fault },
     };
   }
 

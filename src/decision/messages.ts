@@ -2,7 +2,7 @@ import type { MemberView } from './cluster-view.ts';
 import { handOffCandidate } from './hand-off.ts';
 import { proofOf } from './proof.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
-import type { Reason } from './situation.ts';
+import type { Obstacle, Reason } from './situation.ts';
 
 /** Annotation whose non-blank value lets its pod go, whatever etcd says. */
 export const BREAK_GLASS_ANNOTATION = 'etcd-guard.io/break-glass';
@@ -147,11 +147,18 @@ function quorumLost(c: Case): string {
   return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${silentOnes(c) === '' ? 'Wait for the election to end and try again' : 'Bring the silent members back first'}, or, ${breakGlass(c)}`;
 }
 
+const AFTER_OBSTACLE: Readonly<Record<Obstacle['kind'], string>> = {
+  OutOfTime: 'Try again',
+  LedgerUnavailable: 'Try again once it can be',
+  Misconfigured: 'Mend that and try again',
+};
+
 /** What to do about it, as far as that depends on the cause. */
 function whatHelps(c: Case): string {
-  if (c.situation.obstacle?.kind === 'LedgerUnavailable') return 'Try again once it can be';
-  if (c.situation.obstacle?.kind === 'OutOfTime') return 'Try again';
-  if (c.view?.list === 'several') return "Make the EtcdGuard's selector match the pods of one cluster";
+  const { obstacle } = c.situation;
+  if (obstacle !== null) return AFTER_OBSTACLE[obstacle.kind];
+  if (c.view?.list === 'several')
+    return "Make the EtcdGuard's selector match the pods of one cluster";
   if (answersForAnotherCluster(c)) return 'Look at what it runs and whom it joined';
   return 'Try again once etcd is settled';
 }
@@ -168,7 +175,7 @@ function whyNothingIsKnown(c: Case): string | null {
   }
   if (obstacle?.kind === 'LedgerUnavailable')
     return `no reservation can be made: ${obstacle.cause}`;
-  return null;
+  return obstacle?.kind === 'Misconfigured' ? obstacle.cause : null;
 }
 
 function whyClusterIsUnclear(c: Case): string | null {
@@ -193,7 +200,7 @@ function bringBack(c: Case): string {
     (member) => !member.learner && member.health !== 'Healthy' && member.id !== c.memberId,
   );
   if (missing.length === 0) return breakGlass(c);
-  return `Not healthy: ${names(missing.map(withCause))}. Wait until they are, then try again.`;
+  return `Not healthy: ${names(missing.map(withCause))}. Wait until ${missing.length === 1 ? 'it is' : 'they are'}, then try again.`;
 }
 
 function withCause(member: MemberView): string {

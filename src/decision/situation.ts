@@ -142,7 +142,9 @@ export interface Reservation {
 
 /** Why nothing more can be found out, in words. */
 export type Obstacle =
-  { readonly kind: 'OutOfTime' } | { readonly kind: 'LedgerUnavailable'; readonly cause: string };
+  | { readonly kind: 'OutOfTime' }
+  | { readonly kind: 'LedgerUnavailable'; readonly cause: string }
+  | { readonly kind: 'Misconfigured'; readonly cause: string };
 
 /** How far a hand-off of this request's target came. */
 export type HandOffState =

@@ -98,6 +98,11 @@ function fileGuard(
     podAt(name, address),
   );
   const endpoints = pods.map(({ name, address }) => ({ pod: name, address }));
+  const viewNow = (answers: ReadonlyMap<string, Answer>): ClusterView => {
+    const { reservations } = ledger.read('');
+    const { maxRaftLag } = guard.policy;
+    return viewOf({ pods, answers, proof: null, reservations, maxRaftLag });
+  };
   return {
     guard,
     ledger,
@@ -119,8 +124,9 @@ function fileGuard(
         },
         keep: async () => (ledger.keep(pod ?? '', readAt) ? 'kept' : 'conflict'),
         observed(answers, view) {
-          context.viewed(guard, view);
-          return ledger.size > 0 && ledger.observe(readAt, statesIn(answers, pods, guard));
+          const ended = ledger.size > 0 && ledger.observe(readAt, statesIn(answers, pods, guard));
+          context.viewed(guard, ended ? viewNow(answers) : view);
+          return ended;
         },
       };
     },

@@ -145,7 +145,7 @@ describe('the order of a hearing', () => {
     let reads = 0;
     const vanishing: GuardSource = {
       read: async (subject) => {
-        const found = await conflicting(source).read(subject);
+        const found = await conflicting(source).read(subject, 1_000);
         reads += 1;
         return reads === 1 ? found : { ...found, clusters: [] };
       },
@@ -569,7 +569,7 @@ function throughLedger(source: GuardSource, before: Interception): GuardSource {
   return {
     async read(subject) {
       await before.read?.();
-      const found = await source.read(subject);
+      const found = await source.read(subject, 1_000);
       const clusters = found.clusters.map((cluster) => ({
         ...cluster,
         reserve: async (entry: NewReservation) =>

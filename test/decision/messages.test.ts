@@ -130,7 +130,7 @@ describe('the sentences for the main cases', () => {
   test('the last spare member', () => {
     const silent = without(['etcd-1', { kind: 'silent', cause: 'connection refused' }]);
     expect(verdictOf(situation('etcd-0', silent)).message).toBe(
-      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. Not healthy: etcd-1 (connection refused). Wait until they are, then try again.',
+      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. Not healthy: etcd-1 (connection refused). Wait until it is, then try again.',
     );
   });
 
