@@ -133,7 +133,7 @@ count() {
 }
 
 shell_scripts() {
-  git ls-files --cached --others --exclude-standard scripts .ci | while read -r file; do
+  find scripts .ci -type f | while read -r file; do
     case "$(head -n 1 "$file")" in '#!'*bash | '# shellcheck shell=bash') printf '%s\n' "$file" ;; esac
   done
 }
