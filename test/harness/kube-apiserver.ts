@@ -74,6 +74,7 @@ interface Parts {
   readonly authority: CertificateAuthority;
   readonly etcd: EtcdCluster;
   readonly process: ManagedProcess;
+  readonly launch: () => Promise<ManagedProcess>;
   readonly server: string;
 }
 
@@ -85,16 +86,16 @@ export class KubeApiserver {
   /** An administrator's, whom no authorization stops. */
   readonly kubeconfig: string;
   readonly admin: KubeClient;
-  readonly process: ManagedProcess;
   /** Where kubectl and kube-controller-manager are. */
   readonly binaries: string;
   readonly #parts: Parts;
+  #process: ManagedProcess;
   #controllerManager: ManagedProcess | undefined;
 
   private constructor(parts: Parts, admin: KubeClient) {
     this.server = parts.server;
     this.ca = parts.authority.cert;
-    this.process = parts.process;
+    this.#process = parts.process;
     this.binaries = parts.binaries;
     this.kubeconfig = join(parts.directory.path, 'admin.kubeconfig');
     this.admin = admin;
@@ -114,13 +115,14 @@ export class KubeApiserver {
       const server = `https://127.0.0.1:${port}`;
       const identity = await issueIdentity(authority, ADMIN);
       const admin = new KubeClient({ server, ca: authority.cert, identity });
-      const process = await ManagedProcess.start(
-        requireBinary('kube-apiserver', binaries),
-        [...(await serverArguments({ directory: directory.path, authority, etcd, port })), ...args],
-        { ready: () => isReady(admin), readyTimeoutMs: 90_000 },
-      );
+      const serving = await serverArguments({ directory: directory.path, authority, etcd, port });
+      const launch = (): Promise<ManagedProcess> =>
+        ManagedProcess.start(requireBinary('kube-apiserver', binaries), [...serving, ...args], {
+          ready: () => isReady(admin),
+          readyTimeoutMs: 90_000,
+        });
       const started = new KubeApiserver(
-        { binaries, directory, authority, etcd, process, server },
+        { binaries, directory, authority, etcd, process: await launch(), launch, server },
         admin,
       );
       await writeFile(started.kubeconfig, kubeconfigText(started, identity), { mode: 0o600 });
@@ -130,6 +132,16 @@ export class KubeApiserver {
       await directory.remove();
       throw error;
     }
+  }
+
+  get process(): ManagedProcess {
+    return this.#process;
+  }
+
+  /** Kills the API server and starts it again, at its old address and on what its etcd holds. */
+  async restart(): Promise<void> {
+    await this.#process.kill();
+    this.#process = await this.#parts.launch();
   }
 
   /** A client that the API server knows by this name. */
@@ -212,7 +224,7 @@ export class KubeApiserver {
     this.admin.close();
     // What it holds is thrown away with it, so nothing is gained by waiting for it.
     await this.#controllerManager?.kill();
-    await this.process.kill();
+    await this.#process.kill();
     await this.#parts.etcd.stop();
     await this.#parts.directory.remove();
   }
