@@ -75,26 +75,21 @@ class Etcd3Cluster implements EtcdCluster {
     withinMs: number,
     { keepWarm = true }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
-    this.#members(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
-    return this.#shared(this.#asks, endpoints, {
-      begin: (untilMs) =>
-        askRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
-      nothing: (allowedMs) =>
-        new Map(endpoints.map(({ pod }) => [pod, silent(noAnswerWithin(allowedMs))])),
-    }).join(withinMs);
+    this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
+    const key = keyOf(endpoints);
+    const rounds = this.#asks.get(key) ?? this.#add(this.#asks, key, this.#askKind(endpoints));
+    return rounds.join(withinMs);
   }
 
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
-    this.#members(endpoints, IDLE_MS);
-    return this.#shared(this.#proofs, endpoints, {
-      begin: (untilMs) =>
-        proofRound(this.#members(endpoints, 0), requestWindow(this.#clock, untilMs), this.#context),
-      nothing: (allowedMs) =>
-        new Map(endpoints.map(({ pod }) => [pod, unproven(noAnswerWithin(allowedMs))])),
-    }).join(withinMs);
+    this.#keep(endpoints, IDLE_MS);
+    const key = keyOf(endpoints);
+    const rounds =
+      this.#proofs.get(key) ?? this.#add(this.#proofs, key, this.#proofKind(endpoints));
+    return rounds.join(withinMs);
   }
 
   async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
@@ -118,24 +113,42 @@ class Etcd3Cluster implements EtcdCluster {
     this.#connections.close();
   }
 
-  #members(endpoints: readonly MemberEndpoint[], keepMs: number): readonly AskedMember[] {
+  #askKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, Answer>> {
+    return {
+      begin: (untilMs) =>
+        askRound(this.#members(endpoints), requestWindow(this.#clock, untilMs), this.#context),
+      nothing: (withinMs) =>
+        new Map(endpoints.map(({ pod }) => [pod, silent(noAnswerWithin(withinMs))])),
+    };
+  }
+
+  #proofKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, ProofAnswer>> {
+    return {
+      begin: (untilMs) =>
+        proofRound(this.#members(endpoints), requestWindow(this.#clock, untilMs), this.#context),
+      nothing: (withinMs) =>
+        new Map(endpoints.map(({ pod }) => [pod, unproven(noAnswerWithin(withinMs))])),
+    };
+  }
+
+  #keep(endpoints: readonly MemberEndpoint[], keepMs: number): void {
+    for (const endpoint of endpoints) this.#connections.use(endpoint, keepMs);
+  }
+
+  /** Found anew for each round: a round may begin long after the one that it follows. */
+  #members(endpoints: readonly MemberEndpoint[]): readonly AskedMember[] {
     return endpoints.map((endpoint) => ({
       pod: endpoint.pod,
-      connection: this.#connections.use(endpoint, keepMs),
+      connection: this.#connections.use(endpoint, 0),
     }));
   }
 
-  #shared<T>(
+  #add<T>(
     roundsByKey: Map<string, SharedRounds<T>>,
-    endpoints: readonly MemberEndpoint[],
+    key: string,
     kind: RoundKind<T>,
   ): SharedRounds<T> {
-    const key = endpoints
-      .map(({ pod, address }) => `${pod} ${address}`)
-      .sort()
-      .join();
-    const known = roundsByKey.get(key);
-    if (known !== undefined) return known;
+    // Pods come and go; what nobody waits for needs no keeping.
     for (const [other, rounds] of roundsByKey) if (rounds.idle) roundsByKey.delete(other);
     const rounds = new SharedRounds(kind, this.#clock);
     roundsByKey.set(key, rounds);
@@ -152,6 +165,13 @@ class Etcd3Cluster implements EtcdCluster {
       cancel();
     }
   }
+}
+
+/** Calls share rounds when they name the same endpoints in the same order. */
+function keyOf(endpoints: readonly MemberEndpoint[]): string {
+  let key = '';
+  for (const { pod, address } of endpoints) key += `${pod} ${address},`;
+  return key;
 }
 
 function silent(cause: string): Answer {

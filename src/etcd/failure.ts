@@ -5,7 +5,7 @@ export interface Failure {
   /** For an operator; etcd's own words without their `etcdserver: `. */
   readonly words: string;
   /** What it says about the connection that the request was sent over. */
-  readonly connection: 'fine' | 'lost' | 'closed-by-us';
+  readonly connection: 'fine' | 'lost' | 'not-tried';
 }
 
 /** What a request brought; nothing in `src/etcd` throws because of a member. */
@@ -36,7 +36,9 @@ const UNREACHABLE: readonly (readonly [RegExp, string])[] = [
   [/^Connection dropped/, 'connection lost'],
 ];
 
-const CLOSED_BY_US = /^(?:Channel closed before call started|The channel has been closed)/;
+// Closed on our side, or (null) found to be failing by a channel that did not see the reason.
+const NOT_TRIED =
+  /^(?:Channel closed before call started|The channel has been closed|No connection established\. Last error: null)/;
 
 const PROTOCOL: readonly (readonly [RegExp, string])[] = [
   [/wrong version number|packet length too long/, 'TLS: it answers without TLS'],
@@ -54,8 +56,8 @@ export function failureOf(error: unknown): Failure {
   const own = /^etcdserver: (?<words>.*)$/s.exec(details)?.groups?.['words'];
   if (own !== undefined) return { kind: 'refused', words: oneLine(own), connection: 'fine' };
   if (code === '4') return TIMED_OUT;
-  if (CLOSED_BY_US.test(details)) {
-    return { kind: 'unreachable', words: 'connection lost', connection: 'closed-by-us' };
+  if (NOT_TRIED.test(details)) {
+    return { kind: 'refused', words: 'the request could not be sent', connection: 'not-tried' };
   }
   return transportFailure(code, stripped(details));
 }

@@ -173,7 +173,7 @@ export class MemberConnection {
 function worthAnother(failure: Failure, session: Session, window: RequestWindow): boolean {
   // Not after a timeout: there is no time left.
   if (failure.kind === 'timeout') return false;
-  return failure.connection === 'closed-by-us' || session.openedAtMs < window.sinceMs;
+  return failure.connection === 'not-tried' || session.openedAtMs < window.sinceMs;
 }
 
 function observed(outcome: Outcome<unknown>): 'ok' | 'error' | 'timeout' {

@@ -36,10 +36,16 @@ describe('failureOf', () => {
       '14 UNAVAILABLE: Name resolution failed for target dns:no-such.invalid:2379',
     ],
     [
-      'unreachable',
-      'connection lost',
-      'closed-by-us',
+      'refused',
+      'the request could not be sent',
+      'not-tried',
       '14 UNAVAILABLE: Channel closed before call started',
+    ],
+    [
+      'refused',
+      'the request could not be sent',
+      'not-tried',
+      `${NO_CONNECTION}null. Resolution note: `,
     ],
     [
       'refused',
