@@ -21,6 +21,8 @@ const etcd3Protos = {
 export default defineConfig({
   input: { main: 'src/main.ts' },
   platform: 'node',
+  // What CommonJS packages know themselves by; this bundler leaves it undefined in ES modules.
+  transform: { define: { __dirname: 'import.meta.dirname', __filename: 'import.meta.filename' } },
   plugins: [etcd3Protos],
   output: {
     dir: 'dist',
