@@ -46,6 +46,9 @@ function processStreams(): Streams {
   };
 }
 
+// gRPC sets the TLS server name to an IP address where a member has no other: not the user's concern.
+process.noDeprecation = true;
+
 try {
   process.exitCode = await run(parseConfig(process.argv.slice(2)), processStreams());
 } catch (error) {
