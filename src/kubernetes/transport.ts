@@ -48,6 +48,45 @@ export class Deadline {
 const BROKEN = new Set(['ECONNRESET', 'EPIPE']);
 const RETRY_MS = 100;
 
+/** In a storm a TLS handshake for each request would cost more than waiting for a connection. */
+const MOST_AT_ONCE = 32;
+
+/** Lets some in at a time, in the order they came. */
+class Slots {
+  #free: number;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** Rejects with the signal's reason, and then nothing has been taken. */
+  async take(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    const forget = onAbort([signal], (reason) => {
+      // Once it was handed a slot it is no longer here, and the promise settled.
+      if (this.#waiting.delete(resolve)) reject(reason);
+    });
+    await promise.finally(forget);
+  }
+
+  release(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#free += 1;
+    } else {
+      this.#waiting.delete(next);
+      next();
+    }
+  }
+}
+
 /** Requests over kept connections. It rejects with ApiErrors; refusals are answers to it. */
 export class Transport {
   /** Without credentials, for messages. */
@@ -55,6 +94,7 @@ export class Transport {
   readonly #credentials: CredentialSource;
   readonly #url: URL;
   readonly #closed = new AbortController();
+  readonly #slots = new Slots(MOST_AT_ONCE);
 
   constructor(credentials: CredentialSource) {
     this.#credentials = credentials;
@@ -73,8 +113,9 @@ export class Transport {
    */
   async exchange(call: Call, deadline: Deadline): Promise<Answer> {
     const first = await this.#attempt(call, deadline).catch((error: unknown) => {
-      if (brokeHarmlessly(call, error)) return null;
-      throw error;
+      if (!brokeHarmlessly(call, error)) throw error;
+      this.#credentials.dropIdle();
+      return null;
     });
     if (first !== null) {
       const waitMs = retryAfterMs(call, first);
@@ -90,10 +131,13 @@ export class Transport {
     const credentials = await unlessAborted(this.#credentials.current(), signal);
     const response = await this.#send(call, credentials, signal);
     if (response.statusCode !== 401) return response;
-    const others = await unlessAborted(this.#credentials.insteadOf(credentials), signal);
-    if (others === null) return response;
-    response.destroy();
-    return this.#send(call, others, signal);
+    let others: Credentials | null = credentials;
+    try {
+      others = await unlessAborted(this.#credentials.insteadOf(credentials), signal);
+    } finally {
+      if (others !== null) response.destroy();
+    }
+    return others === null ? response : this.#send(call, others, signal);
   }
 
   close(): void {
@@ -102,12 +146,15 @@ export class Transport {
   }
 
   async #attempt(call: Call, deadline: Deadline): Promise<Answer> {
+    await this.#slots.take(deadline.signal);
     try {
       return await readAnswer(await this.open(call, deadline.signal));
     } catch (error) {
       if (deadline.signal.aborted) this.#credentials.dropIdle();
       deadline.signal.throwIfAborted();
       throw error instanceof ApiError ? error : unreachable(call.subject, this.server, error);
+    } finally {
+      this.#slots.release();
     }
   }
 
@@ -170,7 +217,7 @@ export async function readAnswer(response: IncomingMessage): Promise<Answer> {
 function retryAfterMs({ method }: Call, { status, headers }: Answer): number | null {
   const seconds = Number(headers['retry-after'] ?? Number.NaN);
   // A 429 comes before anything was done, whatever the method.
-  if (status === 429) return Number.isFinite(seconds) ? Math.max(0, seconds) * 1_000 : null;
+  if (status === 429) return seconds >= 0 ? seconds * 1_000 : null;
   if (status < 500 || method !== 'GET') return null;
-  return Number.isFinite(seconds) ? seconds * 1_000 : RETRY_MS * (1 + Math.random());
+  return seconds >= 0 ? seconds * 1_000 : RETRY_MS * (1 + Math.random());
 }

@@ -382,10 +382,24 @@ describe('connections', () => {
     const api = await open();
     for (let turn = 0; turn < 100; turn += 1) await api.get(MAPS, 'a', MS);
     expect(server.connections).toBe(1);
-    await Promise.all(Array.from({ length: 100 }, () => api.get(MAPS, 'a', MS)));
-    const most = server.connections;
-    await Promise.all(Array.from({ length: 100 }, () => api.get(MAPS, 'a', MS)));
-    expect(server.connections).toBe(most);
+  });
+
+  it('are no more than fit, in a storm', async () => {
+    server.handle = answers(200, object('a', 1));
+    const api = await open();
+    await Promise.all(Array.from({ length: 500 }, () => api.get(MAPS, 'a', MS)));
+    expect(server.connections).toBeLessThanOrEqual(32);
+  });
+
+  it('that hang do not keep others from their time, nor those that come after', async () => {
+    server.handle = silent;
+    const api = await open();
+    const hanging = Array.from({ length: 40 }, () => failureOf(api.get(MAPS, 'a', 150)));
+    const codes = await Promise.all(hanging);
+    expect(codes.map(({ code }) => code)).toEqual(Array.from(codes, () => 'timeout'));
+    expect(server.requests.length).toBeLessThanOrEqual(32);
+    server.handle = answers(200, object('a', 1));
+    await Promise.all(Array.from({ length: 64 }, () => api.get(MAPS, 'a', MS)));
   });
 
   it('are made anew when the server has ended them', async () => {
@@ -507,6 +521,17 @@ echo '{"kind":"ExecCredential","status":{"token":"'$token'"}}'
       expect((await failureOf(api.get(MAPS, 'a', MS))).code).toBe('forbidden');
     }
     expect(await runs()).toBe('run\nrun\n');
+  });
+
+  it('that a plugin fails to give are said to be missing in its own words', async () => {
+    const script = 'echo "log in first (bearer s3cret-s3cret)" >&2; exit 1';
+    const plugin = { apiVersion: 'v1', command: 'sh', args: ['-c', script] };
+    const api = await open(await server.access(directory, { exec: plugin }));
+    expect(await failureOf(api.get(MAPS, 'a', MS))).toMatchObject({
+      code: 'unreachable',
+      message: 'no credentials for the API server: log in first (bearer …)',
+    });
+    expect(server.connections).toBe(0);
   });
 
   it('are those of a user without secrets, or with a password', async () => {
