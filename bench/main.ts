@@ -20,7 +20,7 @@ function progress(line: string): void {
 async function measure({ lengths, quick }: Options): Promise<Measured> {
   const stage = await setStage(progress);
   try {
-    const { bodyBytes, nodeOptions } = stage;
+    const { bodyBytes, limits } = stage;
     progress(`starting ${lengths.starts} guards, one after another`);
     const startup = await measureStartup(stage, lengths.starts);
     progress('warming up');
@@ -34,7 +34,7 @@ async function measure({ lengths, quick }: Options): Promise<Measured> {
     progress(`${lengths.fullLoadMs / 1000} s of full load`);
     const fullLoad = await measureFullLoad(stage, lengths.fullLoadMs);
     const part = { startup, oneByOne, rates, generatorBusy, calls, fullLoad };
-    return { quick, bodyBytes, nodeOptions, ...part };
+    return { quick, bodyBytes, limits, ...part };
   } finally {
     await stage.stop();
   }

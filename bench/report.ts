@@ -7,7 +7,7 @@ import { median } from './statistics.ts';
 export interface Measured {
   readonly quick: boolean;
   readonly bodyBytes: number;
-  readonly nodeOptions: string;
+  readonly limits: string;
   readonly startup: Startup;
   readonly oneByOne: OneByOne;
   readonly rates: Rates;
@@ -190,11 +190,11 @@ function wordFor(met: boolean | null): string {
 }
 
 /** What ran where, in one line. */
-export function conditionsOf({ bodyBytes, nodeOptions, quick }: Measured): string {
+export function conditionsOf({ bodyBytes, limits, quick }: Measured): string {
   const processors = cpus();
   return [
     `Node ${process.versions.node}`,
-    nodeOptions,
+    limits,
     `${processors.length} x ${processors[0]?.model.trim() ?? 'unknown processor'}`,
     `reviews of ${bodyBytes} bytes`,
     'medians',

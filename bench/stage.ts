@@ -23,7 +23,7 @@ export interface Stage {
   readonly load: Child;
   readonly etcdClient: Child;
   readonly bodyBytes: number;
-  readonly nodeOptions: string;
+  readonly limits: string;
   stop(): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export async function setStage(progress: (line: string) => void): Promise<Stage>
     // An election would be measured as a slow review; a busy machine must not cause one.
     const etcd = await startEtcdCluster({ electionTimeoutMs: 5_000, heartbeatMs: 500 });
     started.push(etcd);
-    const { nodeOptions, env } = await limitedEnvironment();
+    const { limits, env } = await limitedEnvironment();
     const tls = await servingCertificate(directory.path);
     const guardsFile = await writeGuards(directory.path, etcd);
     const guardOptions = { main, guardsFile, env, ...tls };
@@ -63,17 +63,18 @@ export async function setStage(progress: (line: string) => void): Promise<Stage>
       guard: { host: HOST, port: guard.port, ca: tls.ca },
       bare: { host: HOST, port: barePort, ca: tls.ca },
     });
-    return { guardOptions, guard, load, etcdClient, bodyBytes, nodeOptions, stop };
+    return { guardOptions, guard, load, etcdClient, bodyBytes, limits, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-/** The heap limits that the container sets, for the guard and for all that it is compared with. */
-async function limitedEnvironment(): Promise<{ nodeOptions: string; env: NodeJS.ProcessEnv }> {
-  const { NODE_OPTIONS: nodeOptions = '' } = parseEnv(await readFile(NODE_ENV_FILE, 'utf8'));
-  return { nodeOptions, env: { ...process.env, NODE_OPTIONS: nodeOptions } };
+/** The memory limits that the container sets, for the guard and for all that it is compared with. */
+async function limitedEnvironment(): Promise<{ limits: string; env: NodeJS.ProcessEnv }> {
+  const limits = parseEnv(await readFile(NODE_ENV_FILE, 'utf8'));
+  const words = Object.entries(limits).map(([name, value]) => `${name}="${value}"`);
+  return { limits: words.join(' '), env: { ...process.env, ...limits } };
 }
 
 async function servingCertificate(directory: string) {
