@@ -3,13 +3,18 @@ import { parseGoDuration } from './server/request-timeout.ts';
 import { parseListenAddress, type ListenAddress } from './server/listen.ts';
 import { LOG_LEVELS, type LogLevel } from './telemetry/logger.ts';
 
+/** Guards from files, or from the EtcdGuards of a cluster; a null kubeconfig is looked for. */
+export type GuardsConfig =
+  | { readonly kind: 'files'; readonly files: readonly string[] }
+  | { readonly kind: 'cluster'; readonly kubeconfig: string | null };
+
 /** `etcd-guard serve`. */
 export interface ServeConfig {
   readonly command: 'serve';
-  readonly guards: readonly string[];
+  readonly guards: GuardsConfig;
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;
-  /** null: a certificate is made in memory. */
+  /** null: a certificate is made in memory; only with guards from files. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   readonly logLevel: LogLevel;
   readonly shutdownDelayMs: number;
@@ -72,6 +77,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'metrics-listen': { type: 'string' },
       'tls-cert': { type: 'string' },
       'tls-key': { type: 'string' },
+      kubeconfig: { type: 'string' },
       'log-level': { type: 'string' },
       'shutdown-delay': { type: 'string' },
     },
@@ -169,9 +175,13 @@ function takeOption(
 }
 
 function readServe(values: Values, _words: readonly string[], problems: string[]): ServeConfig {
+  const guards = guardsConfig(values, problems);
+  if (guards.kind === 'cluster' && values['tls-cert'] === undefined) {
+    problems.push('--tls-cert and --tls-key are needed where guards come from a cluster');
+  }
   return {
     command: 'serve',
-    guards: guardFiles(values, problems),
+    guards,
     listen: listenAddress(values, 'listen', '0.0.0.0:8443', problems),
     metricsListen: listenAddress(values, 'metrics-listen', '0.0.0.0:8080', problems),
     tls: tlsFiles(values, problems),
@@ -204,6 +214,14 @@ function readCheck(values: Values, words: readonly string[], problems: string[])
     eviction: values['eviction'] === true,
     output: oneOf(values, 'output', ['text', 'json'], problems) ?? 'text',
   };
+}
+
+function guardsConfig(values: Values, problems: string[]): GuardsConfig {
+  const kubeconfig = text(values, 'kubeconfig') ?? null;
+  const files = values['guards'];
+  if (!Array.isArray(files)) return { kind: 'cluster', kubeconfig };
+  if (kubeconfig !== null) problems.push('--guards and --kubeconfig exclude each other');
+  return { kind: 'files', files };
 }
 
 function guardFiles(values: Values, problems: string[]): readonly string[] {

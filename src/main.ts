@@ -10,7 +10,11 @@ const EXIT_INTERNAL = 1;
 async function run(config: Config, streams: Streams): Promise<number> {
   switch (config.command) {
     case 'serve':
-      return (await import('./cli/serve.ts')).serve(config, streams, packageJson.version);
+      return (await import('./cli/serve.ts')).serve(config, {
+        streams,
+        version: packageJson.version,
+        environment: process.env,
+      });
     case 'status':
       return (await import('./cli/status.ts')).status(config, streams);
     case 'check':
