@@ -1,10 +1,10 @@
+import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import type { ConnectionSettings, EtcdCluster } from '../etcd/port.ts';
-import type { KubernetesApi, KubernetesObject } from './api.ts';
-import { ApiError } from './api.ts';
+import type { ConnectionSettings, EtcdCluster, TlsSettings } from '../etcd/port.ts';
+import { ApiError, type KubernetesApi, type KubernetesObject } from './api.ts';
 import type { EtcdGuard } from './guard-resource.ts';
 
-/** How to reach a guard's cluster now, or the sentence that says why that can't be told. */
+/** How to reach a guard's cluster now, or the words that say why that can't be told. */
 export type Connection =
   | { readonly etcd: EtcdCluster; readonly fault?: never }
   | { readonly fault: string; readonly etcd?: never };
@@ -12,6 +12,14 @@ export type Connection =
 interface Kept {
   readonly key: string;
   readonly etcd: EtcdCluster;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** A Secret that a guard names, as it was just read. */
+interface SecretRead {
+  /** `Secret default/etcd-client-tls (spec.members.tls)` */
+  readonly title: string;
+  readonly object: KubernetesObject;
 }
 
 /** How long connections to a guard that nobody asks about are remembered. */
@@ -24,40 +32,51 @@ const FORGET_AFTER_MS = 15 * 60_000;
 export class Connections {
   readonly #api: KubernetesApi;
   readonly #connect: (settings: ConnectionSettings) => EtcdCluster;
-  readonly #kept = new Map<string, Kept & { timer: NodeJS.Timeout }>();
+  readonly #kept = new Map<string, Kept>();
 
   constructor(api: KubernetesApi, connect: (settings: ConnectionSettings) => EtcdCluster) {
     this.#api = api;
     this.#connect = connect;
   }
 
-  /** Rejects with an ApiError if a Secret can't be read; one that is missing or wrong is a fault. */
+  /** A Secret that is missing, wrong or can't be read is a fault; never rejects because of one. */
   async to(guard: EtcdGuard, withinMs: number): Promise<Connection> {
-    const { tls, auth } = guard.spec.members;
-    const [tlsSecret, authSecret] = await Promise.all([
-      this.#secret(guard, tls?.secretName, withinMs),
-      this.#secret(guard, auth?.secretName, withinMs),
-    ]);
-    const fault = faultOf(guard, tlsSecret, authSecret);
-    if (fault !== null) return { fault };
-    const key = [tls?.serverName, mark(tlsSecret), mark(authSecret), tls !== undefined].join(' ');
-    const kept = this.#kept.get(guard.uid);
-    if (kept?.key === key) {
-      kept.timer.refresh();
-      return { etcd: kept.etcd };
+    try {
+      const [tls, auth] = await Promise.all([
+        this.#secret(guard, 'tls', withinMs),
+        this.#secret(guard, 'auth', withinMs),
+      ]);
+      return { etcd: this.#connection(guard, tls, auth) };
+    } catch (error) {
+      if (error instanceof Unusable) return { fault: error.message };
+      throw error;
     }
-    const settings = settingsOf(guard, tlsSecret, authSecret);
-    const broken = brokenTls(settings);
-    if (broken !== null) return { fault: `Secret ${tls?.secretName ?? ''}: ${broken}` };
-    this.#forget(guard.uid);
-    const etcd = this.#connect(settings);
-    const timer = setTimeout(() => this.#forget(guard.uid), FORGET_AFTER_MS).unref();
-    this.#kept.set(guard.uid, { key, etcd, timer });
-    return { etcd };
   }
 
   close(): void {
     for (const uid of this.#kept.keys()) this.#forget(uid);
+  }
+
+  #connection(guard: EtcdGuard, tls: SecretRead | null, auth: SecretRead | null): EtcdCluster {
+    const serverName = guard.spec.members.tls?.serverName ?? null;
+    const key = JSON.stringify([serverName, versionOf(tls), versionOf(auth)]);
+    const kept = this.#kept.get(guard.uid);
+    if (kept?.key === key) {
+      kept.timer.refresh();
+      return kept.etcd;
+    }
+    const settings: ConnectionSettings = {
+      tls: tls === null ? null : tlsIn(tls, serverName),
+      auth:
+        auth === null
+          ? null
+          : { username: line(auth, 'username'), password: line(auth, 'password') },
+    };
+    this.#forget(guard.uid);
+    const etcd = this.#connect(settings);
+    const timer = setTimeout(() => this.#forget(guard.uid), FORGET_AFTER_MS).unref();
+    this.#kept.set(guard.uid, { key, etcd, timer });
+    return etcd;
   }
 
   #forget(uid: string): void {
@@ -67,89 +86,88 @@ export class Connections {
     kept?.etcd.close();
   }
 
+  /** null: the guard names none. Rejects with an Unusable if there is none, or it can't be read. */
   async #secret(
-    { namespace }: EtcdGuard,
-    name: string | undefined,
+    { namespace, spec }: EtcdGuard,
+    field: 'tls' | 'auth',
     withinMs: number,
-  ): Promise<KubernetesObject | null> {
+  ): Promise<SecretRead | null> {
+    const name = spec.members[field]?.secretName;
     if (name === undefined) return null;
-    return this.#api.get({ prefix: '/api/v1', plural: 'secrets', namespace }, name, withinMs);
+    const title = `Secret ${namespace}/${name} (spec.members.${field})`;
+    const secrets = { prefix: '/api/v1', plural: 'secrets', namespace };
+    try {
+      const object = await this.#api.get(secrets, name, withinMs);
+      if (object !== null) return { title, object };
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      throw new Unusable(`${title} can't be read: ${error.message}`);
+    }
+    throw new Unusable(`${title} does not exist`);
   }
 }
 
-function mark(secret: KubernetesObject | null): string {
-  return secret === null ? '-' : `${secret.metadata.uid}/${secret.metadata.resourceVersion}`;
+/** Says why there are no settings, in words that a refusal can repeat. */
+class Unusable extends Error {
+  override readonly name = 'Unusable';
 }
 
-function faultOf(
-  { namespace, spec: { members } }: EtcdGuard,
-  tls: KubernetesObject | null,
-  auth: KubernetesObject | null,
-): string | null {
-  if (members.tls !== undefined && tls === null) {
-    return `there is no Secret ${namespace}/${members.tls.secretName} (spec.members.tls)`;
+function versionOf(secret: SecretRead | null): readonly string[] | null {
+  if (secret === null) return null;
+  const { uid, resourceVersion } = secret.object.metadata;
+  return [uid, resourceVersion];
+}
+
+function tlsIn(secret: SecretRead, serverName: string | null): TlsSettings {
+  const ca = required(secret, 'ca.crt');
+  const cert = dataOf(secret, 'tls.crt');
+  const key = dataOf(secret, 'tls.key');
+  if ((cert === null) !== (key === null)) {
+    throw new Unusable(`${secret.title} lacks ${cert === null ? 'tls.crt' : 'tls.key'}`);
   }
-  if (members.auth !== undefined && auth === null) {
-    return `there is no Secret ${namespace}/${members.auth.secretName} (spec.members.auth)`;
-  }
-  const missing = ['username', 'password'].filter(
-    (key) => auth !== null && dataOf(auth, key) === null,
+  attempt(secret, 'ca.crt', () => checkAuthorities(ca.toString('latin1')));
+  attempt(secret, 'tls.crt or tls.key', () =>
+    createSecureContext({ ca, ...(cert && { cert }), ...(key && { key }) }),
   );
-  if (missing.length === 0) return null;
-  return `Secret ${namespace}/${members.auth?.secretName ?? ''} lacks ${missing.join(' and ')}`;
+  return { ca, cert, key, serverName };
 }
 
-function settingsOf(
-  { spec: { members } }: EtcdGuard,
-  tls: KubernetesObject | null,
-  auth: KubernetesObject | null,
-): ConnectionSettings {
-  return {
-    tls:
-      tls === null
-        ? null
-        : {
-            ca: dataOf(tls, 'ca.crt'),
-            cert: dataOf(tls, 'tls.crt'),
-            key: dataOf(tls, 'tls.key'),
-            serverName: members.tls?.serverName ?? null,
-          },
-    auth:
-      auth === null
-        ? null
-        : { username: lineOf(auth, 'username'), password: lineOf(auth, 'password') },
-  };
+/** What OpenSSL says against it, which repeats nothing of the content. */
+function attempt({ title }: SecretRead, key: string, work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : 'unknown';
+    throw new Unusable(`${title} has an unusable ${key}: ${why}`);
+  }
 }
 
-function dataOf(secret: KubernetesObject, key: string): Buffer | null {
-  const { data } = secret;
-  if (typeof data !== 'object' || data === null || !Object.hasOwn(data, key)) return null;
-  const value: unknown = Reflect.get(data, key);
-  return typeof value === 'string' && value !== '' ? Buffer.from(value, 'base64') : null;
+/** OpenSSL passes over what it can't read in a list of authorities, and then trusts nobody. */
+function checkAuthorities(pem: string): void {
+  const blocks = pem.match(
+    /-----BEGIN (?:(?:TRUSTED|X509) )?CERTIFICATE-----.*?-----END [^-]*-----/gs,
+  );
+  if (blocks === null) throw new Error('it holds no certificate');
+  for (const block of blocks) void new X509Certificate(block);
 }
 
 /** `kubectl create secret --from-file` keeps a file's last newline, which is no part of a password. */
-function lineOf(secret: KubernetesObject, key: string): string {
-  return (dataOf(secret, key) ?? Buffer.alloc(0)).toString('utf8').replace(/\r?\n$/, '');
+function line(secret: SecretRead, key: string): string {
+  const text = required(secret, key)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+  if (text === '') throw new Unusable(`${secret.title} has an empty ${key}`);
+  return text;
 }
 
-/** What OpenSSL says against certificate and key, without their content. */
-function brokenTls({ tls }: ConnectionSettings): string | null {
-  if (tls === null) return null;
-  if ((tls.cert === null) !== (tls.key === null)) return 'tls.crt and tls.key go together';
-  try {
-    createSecureContext({
-      ...(tls.ca && { ca: tls.ca }),
-      ...(tls.cert && { cert: tls.cert }),
-      ...(tls.key && { key: tls.key }),
-    });
-    return null;
-  } catch (error) {
-    return `unusable certificate or key: ${error instanceof Error ? error.message : 'unknown'}`;
-  }
+function required(secret: SecretRead, key: string): Buffer {
+  const data = dataOf(secret, key);
+  if (data === null) throw new Unusable(`${secret.title} lacks ${key}`);
+  return data;
 }
 
-/** Words for an error of the API, without its type. */
-export function causeOf(error: unknown): string {
-  return error instanceof ApiError || error instanceof Error ? error.message : 'unknown';
+function dataOf({ object: { data } }: SecretRead, key: string): Buffer | null {
+  if (typeof data !== 'object' || data === null || !Object.hasOwn(data, key)) return null;
+  const value: unknown = Reflect.get(data, key);
+  return typeof value === 'string' && value !== '' ? Buffer.from(value, 'base64') : null;
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { REASONS, type Reason, type Reservation } from '../decision/situation.ts';
 import type { Ledger, LedgerEntry } from './guard-resource.ts';
 
@@ -29,7 +30,7 @@ export function livingEntries(ledger: Ledger, pods: readonly LedgerPod[], nowMs:
 /** The entries as a decision sees them. */
 export function reservationsOf(
   ledger: Ledger,
-  targetUid: string | null,
+  targetUid: string,
   nowMs: number,
 ): readonly Reservation[] {
   return Object.entries(ledger).map(([uid, entry]) => ({
@@ -41,15 +42,29 @@ export function reservationsOf(
   }));
 }
 
-/** Whether these are one entry: written by one replica, for one pod, at one moment. */
+/** Whether these are one entry, as one write left it; `entryTime` makes no time twice. */
 export function isSameEntry(a: LedgerEntry | undefined, b: LedgerEntry | undefined): boolean {
   return a?.time === b?.time && a?.by === b?.by && a?.handOffTo === b?.handOffTo;
 }
 
-/** An unreadable time, which only a foreign hand writes, ends its entry. */
+/**
+ * RFC 3339. What stands below the milliseconds is random: two entries of one user for one pod,
+ * written in the same millisecond by two replicas, must not be taken for each other.
+ */
+export function entryTime(atMs: number): string {
+  const digits = String(randomInt(1_000_000)).padStart(6, '0');
+  return new Date(atMs).toISOString().replace('Z', `${digits}Z`);
+}
+
+/** The same entry, at the same time, which its writer no longer takes for its own. */
+export function rewritten(entry: LedgerEntry): LedgerEntry {
+  return { ...entry, time: entryTime(Date.parse(entry.time)) };
+}
+
+/** A time that can't be read must not end what it stands for: the pod goes, or somebody mends it. */
 function ageMs({ time }: LedgerEntry, nowMs: number): number {
   const writtenMs = Date.parse(time);
-  return Number.isNaN(writtenMs) ? ENTRY_MS : Math.max(0, nowMs - writtenMs);
+  return Number.isNaN(writtenMs) ? 0 : Math.max(0, nowMs - writtenMs);
 }
 
 /** A reason that only another version knows is told as the plainest of ours. */

@@ -1,6 +1,6 @@
 import { decodePod, type PodSnapshot } from '../admission/review.ts';
 import type { PodFacts } from '../decision/situation.ts';
-import { withPort } from '../guards/address.ts';
+import { hostOf, withPort } from '../guards/address.ts';
 import type { KubernetesObject } from './api.ts';
 import type { GuardSpec } from './guard-resource.ts';
 
@@ -11,7 +11,8 @@ const CLIENT_PORT = 2379;
 export interface LivePod {
   readonly snapshot: PodSnapshot;
   readonly uid: string;
-  readonly podIp: string | null;
+  /** The one at which it is asked first; IPv4 and IPv6 where it has both. */
+  readonly podIps: readonly string[];
   /** From `--listen-client-urls` or ETCD_LISTEN_CLIENT_URLS of a container; null: it names none. */
   readonly listenPort: number | null;
   /** The number of a container port that is named `client`. */
@@ -23,11 +24,12 @@ export function livePod(object: KubernetesObject): LivePod | null {
   const snapshot = decodePod(object);
   if (snapshot === null) return null;
   const containers = records(field(field(object, 'spec'), 'containers'));
-  const podIp = field(field(object, 'status'), 'podIP');
+  const status = field(object, 'status');
+  const ips = records(field(status, 'podIPs')).map((entry) => field(entry, 'ip'));
   return {
     snapshot,
     uid: object.metadata.uid,
-    podIp: typeof podIp === 'string' && podIp !== '' ? podIp : null,
+    podIps: [...new Set(strings([field(status, 'podIP'), ...ips]))].filter((ip) => ip !== ''),
     listenPort: firstOf(containers, listenPortOf),
     namedPort: firstOf(containers, namedPortOf),
   };
@@ -41,16 +43,44 @@ export function memberPort({ members }: GuardSpec, pod: LivePod | null): number 
 /** What a decision needs of any guarded pod; `cordoned` are the nodes that take no new pods. */
 export function podFacts(pod: LivePod, spec: GuardSpec, cordoned: ReadonlySet<string>): PodFacts {
   const { name, nodeName, terminating } = pod.snapshot;
-  const given = spec.members.addresses?.[name];
   const port = memberPort(spec, pod);
-  const own = pod.podIp === null ? null : hostPort(pod.podIp, port);
+  const given = givenAddress(pod, spec);
+  const [ip] = pod.podIps;
+  const own = ip === undefined ? null : hostPort(ip, port);
+  const host = given === null ? null : hostOf(given);
   return {
     name,
-    address: given === undefined ? own : withPort(given.toLowerCase(), port),
-    hosts: pod.podIp === null ? [name] : [pod.podIp, name],
+    address: given === null ? own : withPort(given, port),
+    hosts: [...new Set([...pod.podIps, ...(host === null ? [] : [host]), name])],
     terminating,
     cordoned: nodeName !== null && cordoned.has(nodeName),
   };
+}
+
+/**
+ * From `spec.members.addresses`. Not for a pod that has not begun to run: whoever answers there is
+ * its predecessor, deleted by force and about to end.
+ */
+function givenAddress({ snapshot, podIps }: LivePod, { members }: GuardSpec): string | null {
+  const { name, phase } = snapshot;
+  const { addresses = {} } = members;
+  if (phase === 'Pending' && podIps.length === 0) return null;
+  return Object.hasOwn(addresses, name) ? (addresses[name] ?? null) : null;
+}
+
+/**
+ * The pods as they can be asked: the IP of one that has ended may be another's by now, who would
+ * answer for both.
+ */
+export function withoutReusedIps(pods: readonly LivePod[]): readonly LivePod[] {
+  const used = new Set(pods.flatMap((pod) => (hasEnded(pod) ? [] : pod.podIps)));
+  return pods.map((pod) =>
+    hasEnded(pod) ? { ...pod, podIps: pod.podIps.filter((ip) => !used.has(ip)) } : pod,
+  );
+}
+
+function hasEnded({ snapshot: { phase } }: LivePod): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
 }
 
 /**
@@ -85,18 +115,29 @@ function hostPort(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
+/** Of its `--listen-client-urls`, which go before its environment, as etcd has it. */
 function listenPortOf(container: unknown): number | null {
   const words = [...strings(field(container, 'command')), ...strings(field(container, 'args'))];
+  // A shell's script is one word with the flag somewhere in it.
+  const flag = /(?<![\w-])--?listen-client-urls[=\s\\]+["']?(?<urls>[^\s"'\\]+)/;
+  const urls = flag.exec(words.join(' '))?.groups?.['urls'];
+  if (urls !== undefined) return portIn(urls);
   const fromEnv = records(field(container, 'env')).find(
     (entry) => field(entry, 'name') === 'ETCD_LISTEN_CLIENT_URLS',
   );
-  const env = field(fromEnv, 'value');
-  // A shell's script is one word with the flag somewhere in it.
-  const text = words.join(' ');
-  const flag = /--?listen-client-urls[= ]+["']?(?<urls>[^\s"']+)/.exec(text)?.groups?.['urls'];
-  const urls = flag ?? (typeof env === 'string' ? env : '');
-  const port = /:(?<port>\d{1,5})(?:\/|,|$)/.exec(urls)?.groups?.['port'];
-  return port === undefined ? null : Number(port);
+  const value = field(fromEnv, 'value');
+  return typeof value === 'string' ? portIn(value) : null;
+}
+
+/** Rather one that is not on loopback, where only the pod itself reaches it. */
+function portIn(urls: string): number | null {
+  const all = urls.split(',');
+  const outside = all.filter((url) => !/\/\/(127\.|localhost\b|\[::1\])/.test(url));
+  for (const url of [...outside, ...all]) {
+    const port = Number(/:(?<port>\d{1,5})\/?$/.exec(url.trim())?.groups?.['port'] ?? 0);
+    if (port >= 1 && port <= 65_535) return port;
+  }
+  return null;
 }
 
 function namedPortOf(container: unknown): number | null {

@@ -1,6 +1,12 @@
 import type { Held, NewReservation } from '../admission/guard-source.ts';
 import { ApiError, type KubernetesApi, type KubernetesObject } from './api.ts';
-import { isSameEntry, livingEntries, type LedgerPod } from './disrupted-pods.ts';
+import {
+  entryTime,
+  isSameEntry,
+  livingEntries,
+  rewritten,
+  type LedgerPod,
+} from './disrupted-pods.ts';
 import {
   decodeGuard,
   guardsIn,
@@ -9,8 +15,12 @@ import {
   type LedgerEntry,
 } from './guard-resource.ts';
 
-/** How often a lost race to take an entry back is run again. */
-const RELEASE_ATTEMPTS = 5;
+/** How often taking an entry back is tried; among many replicas and reviews most tries may lose. */
+const RELEASE_ATTEMPTS = 20;
+/** Between tries that did not reach the API server, times the number of the try. */
+const RELEASE_PAUSE_MS = 50;
+/** Longer user names are cut: every entry is part of one object. */
+const LONGEST_NAME = 256;
 
 /** What a ledger was read from: the object as it came, decoded, and the pods read after it. */
 export interface LedgerReading {
@@ -23,6 +33,11 @@ export interface LedgerReading {
 export interface LedgerTarget {
   readonly uid: string;
   readonly name: string;
+}
+
+interface Written {
+  readonly entry: LedgerEntry;
+  readonly replaced: LedgerEntry | undefined;
 }
 
 /** Reservations in `status.disruptedPods`, by compare-and-swap on the guard's resourceVersion. */
@@ -39,63 +54,68 @@ export class ResourceLedger {
 
   /** Rejects with an ApiError; a guard that is gone meanwhile is a conflict too: read anew. */
   async reserve(
-    reading: LedgerReading,
+    { object, guard, pods }: LedgerReading,
     target: LedgerTarget,
     { reason, by, handOffTo }: NewReservation,
   ): Promise<Held | 'conflict'> {
     const nowMs = this.#nowMs();
     const entry: LedgerEntry = {
       pod: target.name,
-      time: new Date(nowMs).toISOString(),
-      by,
+      time: entryTime(nowMs),
+      by: by.slice(0, LONGEST_NAME),
       reason,
       ...(handOffTo !== null && { handOffTo }),
     };
-    const replaced = reading.guard.ledger[target.uid];
-    const living = livingEntries(reading.guard.ledger, reading.pods, nowMs);
-    if ((await this.#swap(reading.object, { ...living, [target.uid]: entry })) === 'conflict') {
-      return 'conflict';
+    const living = livingEntries(guard.ledger, pods, nowMs);
+    const release = () => this.#release(guard, target.uid, { entry, replaced: living[target.uid] });
+    try {
+      const swapped = await this.#swap(object, { ...living, [target.uid]: entry });
+      return swapped === 'conflict' ? swapped : { release };
+    } catch (error) {
+      // It may stand all the same, and would keep its candidate for a hand-off that nobody makes.
+      // Any other entry may have been relied on at once; it ends by itself.
+      if (handOffTo !== null && isUnclear(error)) void release();
+      throw error;
     }
-    return { release: () => this.#release(reading.guard, target.uid, { entry, replaced }) };
   }
 
   /**
-   * The entry still stands as it was read. One that another hearing may take back, because its
-   * hand-off is under way, is written anew, so that its writer no longer finds it.
+   * The entry still stands as it was read. One of a hand-off, which its writer takes back if the move
+   * fails, is written anew, so that its writer no longer finds it.
    */
   async keep({ guard }: LedgerReading, uid: string): Promise<'kept' | 'conflict'> {
     const object = await this.#get(guard);
-    const now = object === null ? null : decodeGuard(object).guard;
-    const entry = now?.ledger[uid];
-    if (object === null || !now || entry === undefined || !isSameEntry(entry, guard.ledger[uid])) {
+    const now = object === null ? undefined : decodeGuard(object).guard?.ledger;
+    const entry = now?.[uid];
+    if (object === null || entry === undefined || !isSameEntry(entry, guard.ledger[uid])) {
       return 'conflict';
     }
     if (entry.handOffTo === undefined) return 'kept';
-    const { handOffTo: _done, ...relied } = entry;
-    return this.#swap(object, { ...now.ledger, [uid]: relied });
+    return this.#swap(object, { ...now, [uid]: rewritten(entry) });
   }
 
-  async #release(
-    guard: EtcdGuard,
-    uid: string,
-    {
-      entry,
-      replaced,
-    }: { readonly entry: LedgerEntry; readonly replaced: LedgerEntry | undefined },
-  ): Promise<void> {
+  /** What can't be taken back ends by itself after two minutes. */
+  async #release(guard: EtcdGuard, uid: string, written: Written): Promise<void> {
     for (let attempt = 1; attempt <= RELEASE_ATTEMPTS; attempt += 1) {
       try {
-        const object = await this.#get(guard);
-        const ledger = object === null ? null : decodeGuard(object).guard?.ledger;
-        if (object === null || !ledger || !isSameEntry(ledger[uid], entry)) return;
-        const { [uid]: _own, ...others } = ledger;
-        const next = replaced === undefined ? others : { ...others, [uid]: replaced };
-        if ((await this.#swap(object, next)) === 'kept') return;
-      } catch {
-        // It ends by itself after two minutes; nothing waits for it that can't wait so long.
-        return;
+        if ((await this.#takeBack(guard, uid, written)) === 'kept') return;
+      } catch (error) {
+        if (!isUnclear(error)) return;
+        await passing(attempt * RELEASE_PAUSE_MS);
       }
     }
+  }
+
+  async #takeBack(
+    guard: EtcdGuard,
+    uid: string,
+    { entry, replaced }: Written,
+  ): Promise<'kept' | 'conflict'> {
+    const object = await this.#get(guard);
+    const ledger = object === null ? undefined : decodeGuard(object).guard?.ledger;
+    if (object === null || !ledger || !isSameEntry(ledger[uid], entry)) return 'kept';
+    const { [uid]: _own, ...others } = ledger;
+    return this.#swap(object, replaced === undefined ? others : { ...others, [uid]: replaced });
   }
 
   #get({ namespace, name }: EtcdGuard): Promise<KubernetesObject | null> {
@@ -109,10 +129,7 @@ export class ResourceLedger {
     const next = { ...object, status: { ...others, disruptedPods: ledger } };
     const resource = guardsIn(object.metadata.namespace ?? null);
     try {
-      await this.#api.replace(resource, next, {
-        subresource: 'status',
-        withinMs: this.#withinMs,
-      });
+      await this.#api.replace(resource, next, { subresource: 'status', withinMs: this.#withinMs });
       return 'kept';
     } catch (error) {
       const lost = error instanceof ApiError && ['conflict', 'not-found'].includes(error.code);
@@ -120,4 +137,13 @@ export class ResourceLedger {
       throw error;
     }
   }
+}
+
+/** The request may have been carried out. */
+function isUnclear(error: unknown): boolean {
+  return error instanceof ApiError && (error.code === 'timeout' || error.code === 'unreachable');
+}
+
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
