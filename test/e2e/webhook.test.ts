@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
+import { PROTECTED, REFUSED, WEBHOOK, webhookConfiguration } from '../harness/admission-webhook.ts';
 import {
   startEtcdCluster,
   type CommandResult,
@@ -29,10 +30,7 @@ import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.t
 import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
-const WEBHOOK = 'pods.etcd-guard.io';
-const REFUSED = `admission webhook "${WEBHOOK}" denied the request: `;
 const PODS = '/api/v1/namespaces/default/pods';
-const PROTECTED = { 'etcd-guard.io/protect': 'enabled' };
 
 const AUDIT_POLICY = `
 apiVersion: audit.k8s.io/v1
@@ -647,37 +645,4 @@ function nodeOf(member: string): string {
 
 function podOf(member: EtcdMember): Record<string, unknown> {
   return etcdPod(member, { nodeName: nodeOf(member.name) });
-}
-
-function ruleFor(operation: string, resource: string): unknown {
-  return {
-    apiGroups: [''],
-    apiVersions: ['v1'],
-    operations: [operation],
-    resources: [resource],
-    scope: 'Namespaced',
-  };
-}
-
-function webhookConfiguration(port: number, ca: string): unknown {
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingWebhookConfiguration',
-    metadata: { name: 'etcd-guard' },
-    webhooks: [
-      {
-        name: WEBHOOK,
-        clientConfig: {
-          url: `https://127.0.0.1:${port}/validate`,
-          caBundle: Buffer.from(`${ca}\n`).toString('base64'),
-        },
-        rules: [ruleFor('DELETE', 'pods'), ruleFor('CREATE', 'pods/eviction')],
-        namespaceSelector: { matchLabels: PROTECTED },
-        admissionReviewVersions: ['v1', 'v1beta1'],
-        sideEffects: 'NoneOnDryRun',
-        failurePolicy: 'Fail',
-        timeoutSeconds: 10,
-      },
-    ],
-  };
 }

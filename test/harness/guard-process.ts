@@ -53,8 +53,11 @@ export function guardFile(...documents: readonly unknown[]): string {
 export interface GuardProcessOptions {
   /** main.js of the built program. */
   readonly program: string;
-  /** The content of the one file of guards; other files can be named in `args`. */
-  readonly guards: string;
+  /**
+   * The content of the one file of guards; other files can be named in `args`. null: from a cluster,
+   * whose kubeconfig is named there.
+   */
+  readonly guards: string | null;
   /** More arguments of `serve`; of two of the same name the last counts. */
   readonly args?: readonly string[];
   /** HTTPS port; otherwise any that is free. */
@@ -138,7 +141,7 @@ export class GuardProcess {
   ): Promise<GuardProcess> {
     const { program, guards, args = [], port = 0, selfSigned = false } = options;
     const guardsFile = join(directory.path, 'guards.yaml');
-    await writeFile(guardsFile, guards);
+    if (guards !== null) await writeFile(guardsFile, guards);
     const authority = await CertificateAuthority.create('etcd-guard authority');
     const certificate = await authority.issueFiles(directory.path, 'serving', {
       commonName: 'etcd-guard',
@@ -149,7 +152,7 @@ export class GuardProcess {
       [
         program,
         'serve',
-        `--guards=${guardsFile}`,
+        ...(guards === null ? [] : [`--guards=${guardsFile}`]),
         `--listen=127.0.0.1:${port}`,
         '--metrics-listen=127.0.0.1:0',
         '--shutdown-delay=0s',

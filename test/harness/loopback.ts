@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import getPort from 'get-port';
 
 /**
@@ -37,6 +37,20 @@ export async function silentListener(host = '127.0.0.1'): Promise<Listener> {
 /** Accepts connections and resets them at once. */
 export async function resettingListener(host = '127.0.0.1'): Promise<Listener> {
   return listen(host, (socket) => socket.resetAndDestroy());
+}
+
+/** Passes each connection on to the next of these addresses (host:port), whatever is said on it. */
+export async function roundRobin(targets: readonly string[]): Promise<Listener> {
+  let turn = 0;
+  return listen('127.0.0.1', (socket) => {
+    const [host, port] = (targets[turn % targets.length] ?? '').split(':');
+    turn += 1;
+    const onward = connect(Number(port), host);
+    socket.pipe(onward).pipe(socket);
+    socket.on('close', () => onward.destroy());
+    onward.on('close', () => socket.destroy());
+    onward.on('error', () => {});
+  });
 }
 
 async function listen(host: string, serve: (socket: Socket) => void): Promise<Listener> {
