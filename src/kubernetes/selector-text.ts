@@ -21,19 +21,13 @@ export function selectorText({ matchLabels = {}, matchExpressions = [] }: LabelS
 
 /** Empty if every pod meets it. */
 function requirementText({ key, operator, values = [] }: LabelRequirement): string {
-  if (!isKey(key)) return operator === 'In' || operator === 'Exists' ? NOBODY : '';
   const possible = values.filter(isValue);
-  const list = possible.length === 0 ? null : `(${possible.join(',')})`;
-  switch (operator) {
-    case 'In':
-      return list === null ? NOBODY : `${key} in ${list}`;
-    case 'NotIn':
-      return list === null ? '' : `${key} notin ${list}`;
-    case 'Exists':
-      return key;
-    case 'DoesNotExist':
-      return `!${key}`;
+  const takesValues = operator === 'In' || operator === 'NotIn';
+  if (isKey(key) && (!takesValues || possible.length > 0)) {
+    if (takesValues) return `${key} ${operator.toLowerCase()} (${possible.join(',')})`;
+    return operator === 'Exists' ? key : `!${key}`;
   }
+  return operator === 'In' || operator === 'Exists' ? NOBODY : '';
 }
 
 function isKey(key: string): boolean {
