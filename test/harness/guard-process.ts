@@ -255,8 +255,10 @@ export function inOrder(series: string): string {
 
 const lineSchema = z.record(z.string(), z.unknown());
 
+/** Of long output only the end is kept: its first line may lack its beginning. */
 function logLines(output: string): readonly LogLine[] {
-  const complete = output.slice(0, output.lastIndexOf('\n') + 1);
+  const begin = output.startsWith('{') ? 0 : output.indexOf('\n') + 1;
+  const complete = output.slice(begin, output.lastIndexOf('\n') + 1);
   return complete
     .split('\n')
     .filter((line) => line !== '')
