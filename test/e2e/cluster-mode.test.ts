@@ -712,7 +712,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         .catch(() => undefined);
     }
 
-    describe('the StatefulSet controller', () => {
+    describe('controllers', () => {
       let db: EtcdCluster;
       let nodes: readonly Kubelet[];
       const binding = new AbortController();
@@ -778,7 +778,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         await db.waitHealthy();
       }
 
-      it('replaces all members one at a time, and leadership is handed over', async () => {
+      it('replace all members of a StatefulSet one at a time, and leadership is handed over', async () => {
         await db.moveLeader('db-1');
         stopped.length = 0;
         const since = new Date();
@@ -799,7 +799,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         );
       });
 
-      it('can’t scale down below the quorum of the member list', async () => {
+      it('can’t scale a StatefulSet down below the quorum of the member list', async () => {
         await db.moveLeader('db-0');
         await api.kubectl('scale', 'statefulset/db', '--replicas=1');
         await until('db-2 is gone and db-1 refused', async () => {
@@ -810,6 +810,41 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(await get('db-1')).toMatchObject({ metadata: { name: 'db-1' } });
         await api.kubectl('scale', 'statefulset/db', '--replicas=3');
         await rolledOut();
+      });
+
+      it('delete a namespace, its guard and its etcd with it', async () => {
+        const doomed = await startEtcdCluster({
+          names: ['doomed-0', 'doomed-1', 'doomed-2'],
+          hosts: ['127.0.0.41', '127.0.0.42', '127.0.0.43'],
+          clientPort: await freePort('127.0.0.41'),
+        });
+        const doomedNodes = await kubeletsFor(api, runsMembersOf(doomed), doomed);
+        const namespace = 'doomed';
+        try {
+          await api.apply({
+            apiVersion: 'v1',
+            kind: 'Namespace',
+            metadata: { name: namespace, labels: PROTECTED },
+          });
+          await api.apply(
+            guard('etcd', {}, { namespace }),
+            ...doomed.members.map(({ name }) =>
+              etcdPod(doomed.member(name), { nodeName: nodeOf(name), namespace }),
+            ),
+          );
+          const pods = ['--all', 'pods', `--namespace=${namespace}`];
+          const ready = await api.kubectl('wait', '--for=condition=Ready', ...pods);
+          expect(ready).toMatchObject({ exitCode: 0 });
+          const leader = await doomed.leader();
+          const refused = await remove(leader.name, `--namespace=${namespace}`);
+          expect(refused.stderr).toContain(`${leader.name} leads etcd cluster doomed/etcd`);
+          const deleted = await api.kubectl('delete', 'namespace', namespace, '--timeout=60s');
+          expect(deleted).toMatchObject({ exitCode: 0 });
+          expect(doomedNodes.flatMap(({ refusals }) => refusals)).toStrictEqual([]);
+        } finally {
+          await Promise.all(doomedNodes.map((node) => node.stop()));
+          await doomed.stop();
+        }
       });
     });
   },
