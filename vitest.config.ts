@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests that search at random for what nobody thought of. */
+const MODEL = ['test/decision/{naive,properties,simulation}.test.ts', 'test/**/*-races.test.ts'];
+
 /**
- * unit: no process, no socket but loopback ones of the test itself; seconds.
+ * unit: no process, no socket but loopback ones of the test itself; seconds. model: as unit, but
+ * they take as long as they are given.
  * integration: the built program and real etcd processes. e2e: a real kube-apiserver and real
  * kubectl besides. These run one file at a time: elections under a crowded processor are other
  * elections.
@@ -13,11 +17,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/integration/**', 'test/e2e/**'],
+          exclude: ['test/integration/**', 'test/e2e/**', ...MODEL],
           // None takes a second on a machine of its own; the time limit is for those that hang.
           testTimeout: 30_000,
         },
       },
+      { test: { name: 'model', include: MODEL, testTimeout: 120_000 } },
       {
         test: {
           name: 'integration',

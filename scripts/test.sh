@@ -5,6 +5,7 @@
 #
 #   check          format, lint, types, shell scripts
 #   unit           no processes: seconds
+#   model          random searches for what the unit tests did not think of
 #   integration    the built program, real etcd, real Prometheus
 #   e2e            the same behind a real kube-apiserver, with real kubectl
 #   demo           scripts/demo.sh, with Kubernetes and without
@@ -31,12 +32,12 @@ usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; 
 parts=''
 for argument in "$@"; do
   case "$argument" in
-    check | unit | integration | e2e | demo) parts="$parts $argument" ;;
+    check | unit | model | integration | e2e | demo) parts="$parts $argument" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
 done
-[ -n "$parts" ] || parts=' check unit integration e2e demo'
+[ -n "$parts" ] || parts=' check unit model integration e2e demo'
 
 runs() { case "$parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -186,7 +187,7 @@ if needs_kubernetes; then
 fi
 
 if runs check; then check_part; fi
-for project in unit integration e2e; do
+for project in unit model integration e2e; do
   if runs "$project"; then suite "$project"; fi
 done
 if runs demo; then demo_part; fi
