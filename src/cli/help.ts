@@ -1,27 +1,31 @@
 const OVERVIEW = `etcd-guard keeps etcd pods from being deleted while they lead or are needed for the quorum.
 
 Usage:
-  etcd-guard serve  --guards FILE [options]   answer admission reviews
+  etcd-guard serve  [--guards FILE]...        answer admission reviews
   etcd-guard status --guards FILE [NAME]      clusters as the guard sees them
   etcd-guard check  --guards FILE POD         what deleting POD would get now
   etcd-guard --version
   etcd-guard help COMMAND
 
-FILE holds EtcdGuard documents in YAML or JSON; --guards may be given several times.
+FILE holds EtcdGuard documents in YAML or JSON; --guards may be given several times. Without it,
+serve takes the EtcdGuards of a cluster.
 `;
 
 const TOPICS: Readonly<Record<string, string>> = {
-  serve: `Usage: etcd-guard serve --guards FILE [options]
+  serve: `Usage: etcd-guard serve [--guards FILE]... [options]
 
 Answers AdmissionReviews over HTTPS at /validate, and serves /metrics, /healthz, /readyz and a
 status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
 
-  --guards FILE             EtcdGuard documents, reloaded when they change (repeatable)
+  --guards FILE             EtcdGuard documents, reloaded when they change (repeatable);
+                            without it the EtcdGuards of a cluster
+  --kubeconfig FILE         which cluster; without it KUBECONFIG, the pod's own service account,
+                            or ~/.kube/config
   --listen HOST:PORT        HTTPS (default 0.0.0.0:8443; port 0: any free one)
   --metrics-listen HOST:PORT
                             plain HTTP (default 0.0.0.0:8080)
   --tls-cert FILE           certificate and key in PEM, reloaded when they change;
-  --tls-key FILE            without them a self-signed certificate is made in memory
+  --tls-key FILE            with --guards alone, a self-signed one is made in memory otherwise
   --log-level LEVEL         debug, info, warn or error (default info)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
 
