@@ -1,7 +1,7 @@
-import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { ConnectionSettings } from '../etcd/port.ts';
+import { checkAuthorities, lineIn } from './credentials.ts';
 import type { GuardDocument, Problem } from './document.ts';
 
 type Members = GuardDocument['spec']['members'];
@@ -47,7 +47,7 @@ export async function readConnection(
 
 function credentials(username: Buffer | null, password: Buffer | null): ConnectionSettings['auth'] {
   if (username === null || password === null) return null;
-  return { username: line(username), password: line(password) };
+  return { username: lineIn(username), password: lineIn(password) };
 }
 
 /** What OpenSSL says against certificate and key, without their content. */
@@ -65,21 +65,7 @@ function brokenTls(pem: Record<'ca' | 'cert' | 'key', Buffer | null>): string | 
   }
 }
 
-/** OpenSSL passes over what it can't read in a list of authorities, and then trusts nobody. */
-function checkAuthorities(pem: string): void {
-  const blocks = pem.match(
-    /-----BEGIN (?:(?:TRUSTED|X509) )?CERTIFICATE-----.*?-----END [^-]*-----/gs,
-  );
-  if (blocks === null) throw new Error('caFile holds no certificate');
-  for (const block of blocks) void new X509Certificate(block);
-}
-
 /** ENOENT and the like: enough to act on, without the error's own words. */
 export function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-}
-
-/** Editors and `echo` end a file with a newline that is no part of a name or password. */
-function line(content: Buffer): string {
-  return content.toString('utf8').replace(/\r?\n$/, '');
 }

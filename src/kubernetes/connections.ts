@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { ConnectionSettings, EtcdCluster, TlsSettings } from '../etcd/port.ts';
+import { checkAuthorities, lineIn } from '../guards/credentials.ts';
 import { ApiError, type KubernetesApi, type KubernetesObject } from './api.ts';
 import type { EtcdGuard } from './guard-resource.ts';
 
@@ -142,20 +142,8 @@ function attempt({ title }: SecretRead, key: string, work: () => unknown): void 
   }
 }
 
-/** OpenSSL passes over what it can't read in a list of authorities, and then trusts nobody. */
-function checkAuthorities(pem: string): void {
-  const blocks = pem.match(
-    /-----BEGIN (?:(?:TRUSTED|X509) )?CERTIFICATE-----.*?-----END [^-]*-----/gs,
-  );
-  if (blocks === null) throw new Error('it holds no certificate');
-  for (const block of blocks) void new X509Certificate(block);
-}
-
-/** `kubectl create secret --from-file` keeps a file's last newline, which is no part of a password. */
 function line(secret: SecretRead, key: string): string {
-  const text = required(secret, key)
-    .toString('utf8')
-    .replace(/\r?\n$/, '');
+  const text = lineIn(required(secret, key));
   if (text === '') throw new Unusable(`${secret.title} has an empty ${key}`);
   return text;
 }
