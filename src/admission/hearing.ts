@@ -4,13 +4,14 @@ import type { Guard, HandOffState, Obstacle, Situation } from '../decision/situa
 import type { Allow, HandOff, Step, Verdict } from '../decision/verdict.ts';
 import { EtcdRequestError } from '../etcd/port.ts';
 import type { Deadline } from './deadline.ts';
-import type {
-  Found,
-  GuardedCluster,
-  GuardedSubject,
-  GuardSource,
-  Held,
-  NewReservation,
+import {
+  GuardSourceError,
+  type Found,
+  type GuardedCluster,
+  type GuardedSubject,
+  type GuardSource,
+  type Held,
+  type NewReservation,
 } from './guard-source.ts';
 import type { AdmissionRequest } from './review.ts';
 
@@ -73,12 +74,12 @@ class Hearing {
       let outcome = await this.#attempt(found, this.#situationOf(found));
       while (outcome === 'again') {
         const fresh = await this.#readAgain();
-        found = fresh ?? found;
-        const situation = this.#situationOf(found);
-        outcome = await this.#attempt(
-          found,
-          fresh === null ? hindered(situation, { kind: 'OutOfTime' }) : situation,
-        );
+        if ('kind' in fresh) {
+          outcome = await this.#attempt(found, hindered(this.#situationOf(found), fresh));
+        } else {
+          found = fresh;
+          outcome = await this.#attempt(found, this.#situationOf(found));
+        }
       }
       allowed = outcome.verdict.kind === 'allow';
       return outcome;
@@ -94,13 +95,14 @@ class Hearing {
     return found instanceof Promise ? this.#inTime(found, 'the guards were not read') : found;
   }
 
-  /** null: not in time. */
-  async #readAgain(): Promise<Found | null> {
+  /** With a verdict in reach already, a read that fails is one more thing that is not known. */
+  async #readAgain(): Promise<Found | Obstacle> {
     try {
       return await this.#read();
     } catch (error) {
-      if (error instanceof OutOfTimeError) return null;
-      throw error;
+      if (error instanceof OutOfTimeError) return { kind: 'OutOfTime' };
+      if (!(error instanceof GuardSourceError)) throw error;
+      return { kind: 'LedgerUnavailable', cause: error.message };
     }
   }
 

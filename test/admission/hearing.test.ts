@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadlineFor } from '../../src/admission/deadline.ts';
-import type { GuardSource, NewReservation } from '../../src/admission/guard-source.ts';
+import {
+  GuardSourceError,
+  type GuardSource,
+  type NewReservation,
+} from '../../src/admission/guard-source.ts';
 import { hear, type GuardedRequest, type Judgement } from '../../src/admission/hearing.ts';
 import type { Policy } from '../../src/decision/situation.ts';
 import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
@@ -151,6 +155,21 @@ describe('the order of a hearing', () => {
       },
     };
     expect(await outcomeOf(vanishing, deletion('etcd-1'))).toBe('allow NotGuarded');
+  });
+
+  it('refuses, with the cause, if the guards can no longer be read after a conflict', async () => {
+    const { source } = clusterOf(3);
+    let reads = 0;
+    const failing: GuardSource = {
+      read: async (subject) => {
+        reads += 1;
+        if (reads > 1) throw new GuardSourceError('the API server does not answer');
+        return conflicting(source).read(subject, 1_000);
+      },
+    };
+    const { verdict } = await judge(failing, deletion('etcd-1'), 10_000);
+    expect(verdict).toMatchObject({ kind: 'deny', reason: 'Unverifiable' });
+    expect(verdict.message).toMatch(/no reservation can be made: the API server does not answer/);
   });
 
   it('asks etcd nothing for a pod that is going already', async () => {

@@ -86,12 +86,26 @@ describe('usage', () => {
       [
         "etcd-guard: unknown option '--frobnicate'",
         "etcd-guard: unexpected argument 'word'",
-        'etcd-guard: --guards FILE is missing: a file with EtcdGuard documents (repeatable)',
         "etcd-guard: --listen must be HOST:PORT (found 'nowhere')",
         'etcd-guard: --tls-cert and --tls-key go together',
         "etcd-guard: --log-level must be debug or info or warn or error (found 'loud')",
         'Try: etcd-guard serve --help\n',
       ].join('\n'),
+    ],
+    [
+      'guards from a cluster without a certificate',
+      ['serve', '--kubeconfig=none'],
+      'etcd-guard: --tls-cert and --tls-key are needed where guards come from a cluster\nTry: etcd-guard serve --help\n',
+    ],
+    [
+      'guards from files and from a cluster',
+      ['serve', '--guards=guards.yaml', '--kubeconfig=none'],
+      'etcd-guard: --guards and --kubeconfig exclude each other\nTry: etcd-guard serve --help\n',
+    ],
+    [
+      'a check without guards',
+      ['check', 'etcd-0'],
+      'etcd-guard: --guards FILE is missing: a file with EtcdGuard documents (repeatable)\nTry: etcd-guard check --help\n',
     ],
     [
       'a check without a pod',
