@@ -1,29 +1,27 @@
-import { cp } from 'node:fs/promises';
+import { chmod, cp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { defineConfig } from 'rolldown';
 
 const require = createRequire(import.meta.url);
 
-/** etcd3 reads its .proto files from ../proto of its own file at run time. */
-const etcd3Protos = {
-  name: 'etcd3-protos',
+/** etcd3 reads its .proto files from ../proto of its own file at run time; `bin` has to be executable. */
+const besideTheBundle = {
+  name: 'beside-the-bundle',
   async writeBundle({ dir = 'dist' }: { readonly dir?: string | undefined }) {
     const from = join(dirname(require.resolve('etcd3/package.json')), 'proto');
     await cp(from, join(dir, 'proto'), { recursive: true });
+    await chmod(join(dir, 'main.js'), 0o755);
   },
 };
 
-/**
- * One file a command and what they share, next to the licences of what is inside. etcd3's chunk
- * keeps `__dirname`-relative paths, so it goes one folder down.
- */
+/** One file a command and what they share, one folder down: from there etcd3 finds ../proto. */
 export default defineConfig({
   input: { main: 'src/main.ts' },
   platform: 'node',
   // What CommonJS packages know themselves by; this bundler leaves it undefined in ES modules.
   transform: { define: { __dirname: 'import.meta.dirname', __filename: 'import.meta.filename' } },
-  plugins: [etcd3Protos],
+  plugins: [besideTheBundle],
   output: {
     dir: 'dist',
     format: 'esm',

@@ -65,6 +65,9 @@ interface Command {
   readonly read: (values: Values, words: readonly string[], problems: string[]) => Config;
 }
 
+/** What Kubernetes takes for the name of a pod. */
+const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
+
 const GUARDS: Options = { guards: { type: 'string', multiple: true } };
 const HELP: Options = { help: { type: 'boolean', short: 'h' } };
 
@@ -109,16 +112,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 };
 
+const KNOWN = Object.keys(COMMANDS).join(', ');
+
 /** Reads the command line (without the program's own name); never throws. */
 export function parseConfig(args: readonly string[]): Config {
   const [first = '--help', ...rest] = args;
   if (['--help', '-h'].includes(first)) return { command: 'help', topic: null };
-  if (first === 'help') return { command: 'help', topic: rest[0] ?? null };
+  if (first === 'help') return readHelp(rest[0] ?? null);
   if (['--version', 'version'].includes(first)) return { command: 'version' };
   const command = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
   if (command !== undefined) return readCommand(first, command, rest);
-  const known = Object.keys(COMMANDS).join(', ');
-  return invalid(null, [`unknown command '${first}'; the commands are ${known}`]);
+  return invalid(null, [`unknown command '${first}'; the commands are ${KNOWN}`]);
+}
+
+function readHelp(topic: string | null): Config {
+  if (topic === null || Object.hasOwn(COMMANDS, topic)) return { command: 'help', topic };
+  return invalid(null, [`no help on '${topic}'; the commands are ${KNOWN}`]);
 }
 
 function readCommand(name: string, command: Command, args: readonly string[]): Config {
@@ -206,11 +215,17 @@ function readStatus(values: Values, words: readonly string[], problems: string[]
 }
 
 function readCheck(values: Values, words: readonly string[], problems: string[]): CheckConfig {
+  const [pod = ''] = words;
+  const namespace = text(values, 'namespace') ?? 'default';
+  if (words.length > 0 && !OBJECT_NAME.test(pod)) {
+    problems.push(`'${pod}' is not the name of a pod: write etcd-0, not pod/etcd-0`);
+  }
+  if (!OBJECT_NAME.test(namespace)) problems.push(`'${namespace}' is not the name of a namespace`);
   return {
     command: 'check',
     guards: guardFiles(values, problems),
-    pod: words[0] ?? '',
-    namespace: text(values, 'namespace') ?? 'default',
+    pod,
+    namespace,
     eviction: values['eviction'] === true,
     output: oneOf(values, 'output', ['text', 'json'], problems) ?? 'text',
   };
@@ -269,7 +284,7 @@ function oneOf<const T extends string>(
   if (given === undefined) return null;
   const found = allowed.find((one) => one === given);
   if (found === undefined) {
-    problems.push(`--${name} must be ${allowed.join(' or ')} (found '${given}')`);
+    problems.push(`--${name} must be one of ${allowed.join(', ')} (found '${given}')`);
   }
   return found ?? null;
 }

@@ -4,7 +4,9 @@ import type { Streams } from './cli/streams.ts';
 import { parseConfig, type Config } from './config.ts';
 
 const EXIT_USAGE = 2;
-const EXIT_INTERNAL = 1;
+/** For `check` 1 means denied: whoever could not be asked is "can't be judged". */
+const EXIT_INTERNAL = { serve: 1, other: 3 };
+const OLDEST_NODE = 24;
 
 /** Each command is loaded only when it is asked for: `serve` should be ready at once. */
 async function run(config: Config, streams: Streams): Promise<number> {
@@ -34,6 +36,15 @@ async function run(config: Config, streams: Streams): Promise<number> {
   }
 }
 
+/** What an older Node says instead names a missing export. */
+function oldNode(): number | null {
+  if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) return null;
+  process.stderr.write(
+    `etcd-guard: needs Node ${OLDEST_NODE} or newer, this is ${process.version}; npm ci puts one into node_modules/.bin\n`,
+  );
+  return EXIT_USAGE;
+}
+
 function processStreams(): Streams {
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -53,11 +64,12 @@ function processStreams(): Streams {
 // gRPC sets the TLS server name to an IP address where a member has no other: not the user's concern.
 process.noDeprecation = true;
 
+const config = parseConfig(process.argv.slice(2));
 try {
-  process.exitCode = await run(parseConfig(process.argv.slice(2)), processStreams());
+  process.exitCode = oldNode() ?? (await run(config, processStreams()));
 } catch (error) {
   process.stderr.write(`etcd-guard: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = EXIT_INTERNAL;
+  process.exitCode = config.command === 'serve' ? EXIT_INTERNAL.serve : EXIT_INTERNAL.other;
 }
 // Connections to etcd members that hang must not keep a finished command alive.
 process.stdout.write('', () => process.exit());

@@ -122,11 +122,17 @@ function account(
     decision,
     reason,
     ...(outcome !== null && { handOff: outcome }),
+    ...(needsWords(verdict) && { member: verdict.member, message: verdict.message }),
     durationMs: Math.round(durationMs * 1000) / 1000,
   };
   // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
   if (guard === null) log.debug(line, 'decided');
   else log.info(line, 'decided');
+}
+
+/** Whoever reads the log after the caller has gone should not have to guess. */
+function needsWords({ kind, reason }: Judgement['verdict']): boolean {
+  return kind === 'deny' || reason === 'BreakGlass' || reason === 'Unverifiable';
 }
 
 /** Refused: the caller was entitled to a hand-off, but the leader could not be spared as a follower. */

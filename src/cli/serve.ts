@@ -98,7 +98,10 @@ function webhookServer(
     certificate,
     handle,
     events: {
-      onBadRequest: () => recorder.badRequest(),
+      onBadRequest(kind) {
+        recorder.badRequest();
+        log.warn({ kind }, 'refused what is no review');
+      },
       onHandlerFailed: (error) => log.error({ err: error }, 'could not answer a review'),
     },
   });

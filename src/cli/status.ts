@@ -20,9 +20,12 @@ export async function status(config: StatusConfig, streams: Streams): Promise<nu
   if (source === null) return 2;
   try {
     const guards = chosen(config, source);
-    if (guards.length > 0) return await show(guards, { config, source, streams });
-    streams.err(`etcd-guard: ${nothingFound(config)}\n`);
-    return config.name === null ? 0 : 4;
+    if (guards.length === 0) {
+      streams.err(`etcd-guard: ${nothingFound(config)}\n`);
+      if (config.name !== null) return 4;
+      if (config.output === 'table') return 0;
+    }
+    return await show(guards, { config, source, streams });
   } finally {
     source.close();
   }
@@ -57,7 +60,7 @@ function chosen({ name, namespace }: StatusConfig, { guards }: FileSource): read
 }
 
 function nothingFound({ name, namespace }: StatusConfig): string {
-  const where = namespace === null ? 'in any namespace' : `in namespace ${namespace}`;
+  const where = namespace === null ? 'in any namespace' : `in namespace ${namespace} (-A for all)`;
   return name === null ? `no EtcdGuard ${where}` : `no EtcdGuard '${name}' ${where}`;
 }
 

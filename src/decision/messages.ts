@@ -28,7 +28,8 @@ const BY_POLICY: Partial<Readonly<Record<Reason, (c: Case) => string>>> = {
 };
 
 const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
-  NotGuarded: (c) => `No EtcdGuard selects ${pod(c)}.`,
+  NotGuarded: ({ situation: { target } }) =>
+    `No EtcdGuard selects ${target.namespace}/${target.name}.`,
   AlreadyGoing: (c) => `${pod(c)} is terminating already.`,
   NotRunningHere: (c) => `${pod(c)} ${notRunning(c)}: no etcd member goes with it.`,
   PreconditionStale: (c) =>
@@ -40,7 +41,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   KnownDown: (c) =>
     `${pod(c)} of ${cluster(c)} is down already (its container does not run, its node is Ready, its member does not answer).`,
   Unverifiable: (c) =>
-    `Can't tell whether ${cluster(c)} can spare ${pod(c)}: ${whyUnverifiable(c)}. ${whatHelps(c)}, or, ${breakGlass(c)}`,
+    `Can't tell whether ${cluster(c)} can spare ${pod(c)}: ${whyUnverifiable(c)}. ${whatHelps(c)}. ${breakGlass(c)}`,
   NotAMember: (c) => `${pod(c)} runs no member of ${cluster(c)}${listed(c)}.`,
   Learner: (c) => `${pod(c)} is a learner of ${cluster(c)} ${facts(c)}: it has no vote.`,
   LeaderProtected: leaderProtected,
@@ -107,7 +108,7 @@ function notConfirmedLeader(c: Case): string {
   if (c.member?.namesItselfLeader === true) {
     return `${pod(c)} names itself leader of ${cluster(c)} ${facts(c)}, and no proof stands against it. Try again once the election has settled.`;
   }
-  return `Leadership of ${cluster(c)} is being handed to ${pod(c)} ${facts(c)}. Try again in two minutes, or delete a pod that is not involved.`;
+  return `Leadership of ${cluster(c)} is being handed to ${pod(c)} ${facts(c)}. Try again later, or delete a pod that is not involved.`;
 }
 
 function leaderAdvice(c: Case): string {
@@ -134,7 +135,7 @@ function moveFirst(c: Case): string {
 function quorumAtRisk(c: Case): string {
   if (c.own !== null && !isShort(c)) {
     const ago = Math.round(c.own.ageMs / 1000);
-    return `${pod(c)} of ${cluster(c)} was allowed ${ago} s ago, but something behind the webhook refused it; look at its PodDisruptionBudget, and try again in two minutes.`;
+    return `${pod(c)} of ${cluster(c)} was allowed ${ago} s ago, but something behind the webhook refused it; look at its PodDisruptionBudget, and try again later.`;
   }
   const voters = c.view?.voters ?? 0;
   const risk = `${pod(c)} is needed by ${cluster(c)} ${facts(c)}: without it ${left(c)}.`;
@@ -144,7 +145,7 @@ function quorumAtRisk(c: Case): string {
 
 function quorumLost(c: Case): string {
   const answering = podsThat(c, 'status');
-  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${silentOnes(c) === '' ? 'Wait for the election to end and try again' : 'Bring the silent members back first'}, or, ${breakGlass(c)}`;
+  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${silentOnes(c) === '' ? 'Wait for the election to end and try again' : 'Bring the silent members back first'}. ${breakGlass(c)}`;
 }
 
 const AFTER_OBSTACLE: Readonly<Record<Obstacle['kind'], string>> = {
@@ -207,14 +208,18 @@ function withCause(member: MemberView): string {
   return `${member.pods[0] ?? (member.name || member.id)} (${member.why})`;
 }
 
-function breakGlass({ situation: { target } }: Case): string {
-  return `to let it go all the same: kubectl annotate pod ${target.name} -n ${target.namespace} ${BREAK_GLASS_ANNOTATION}="REASON"`;
+function breakGlass({ situation: { request, target } }: Case): string {
+  const { namespace, name, uid } = target;
+  // An eviction of a pod that is known by name alone can't show its annotations; a DELETE brings them.
+  const unseen = request.operation === 'eviction' && uid === null;
+  const andThen = unseen ? `, and then kubectl delete pod ${name} -n ${namespace}` : '';
+  return `To let it go all the same: kubectl annotate pod ${name} -n ${namespace} ${BREAK_GLASS_ANNOTATION}="REASON"${andThen}`;
 }
 
 function cannotSpare(voters: number): string {
   return voters === 1
-    ? 'A cluster of one voter can spare nobody: add members first, or,'
-    : 'A cluster of two voters can spare nobody: add a third member first, or,';
+    ? 'A cluster of one voter can spare nobody: add members first.'
+    : 'A cluster of two voters can spare nobody: add a third member first.';
 }
 
 /** In a dry run the leader is judged as the follower that it would be. */

@@ -10,7 +10,7 @@ export interface Proof {
 }
 
 /**
- * The proof that section "The view of a cluster" asks for: members of `after`, at least a quorum of
+ * The proof of docs/decision.md: members of `after`, at least a quorum of
  * them (all, where fewer are left), each served a linearizable read themselves, and a Status asked
  * of each after its read still names the same leader, who is neither terminating nor reserved.
  */

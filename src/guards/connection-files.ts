@@ -33,7 +33,13 @@ export async function readConnection(
     readAt('auth.usernameFile', files.usernameFile),
     readAt('auth.passwordFile', files.passwordFile),
   ]);
-  if (problems.length > 0) return { problems };
+  if (problems.length > 0) {
+    return { problems: problems.sort((a, b) => (a.path < b.path ? -1 : 1)) };
+  }
+  if (username !== null && password !== null) {
+    const empty = emptyCredential({ username, password });
+    if (empty !== null) return { problems: [{ ...at, ...empty }] };
+  }
   const pem = { ca, cert, key };
   const broken = tls === undefined ? null : brokenTls(pem);
   if (broken !== null) return { problems: [{ ...at, path: 'spec.members.tls', message: broken }] };
@@ -48,6 +54,15 @@ export async function readConnection(
 function credentials(username: Buffer | null, password: Buffer | null): ConnectionSettings['auth'] {
   if (username === null || password === null) return null;
   return { username: lineIn(username), password: lineIn(password) };
+}
+
+/** Such a file is about to be written, or was written by a command that failed. */
+function emptyCredential(files: Record<'username' | 'password', Buffer>) {
+  for (const name of ['username', 'password'] as const) {
+    if (lineIn(files[name]) !== '') continue;
+    return { path: `spec.members.auth.${name}File`, message: 'the file is empty' };
+  }
+  return null;
 }
 
 /** What OpenSSL says against certificate and key, without their content. */

@@ -76,7 +76,8 @@ function atMost({ origin, maximum }: z.core.$ZodIssueTooBig): string {
   return `must be at most ${maximum}`;
 }
 
-function missingOrWrong(path: readonly PropertyKey[], expected: string, content: unknown): string {
+function missingOrWrong(path: readonly PropertyKey[], type: string, content: unknown): string {
+  const expected = type === 'record' ? 'object' : type;
   if (valueAt(path, content) === undefined) return `is missing (${expected})`;
   return `must be ${expected}${found(path, content)}`;
 }

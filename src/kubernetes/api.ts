@@ -34,7 +34,8 @@ export interface ListOptions {
 /**
  * The port to the API server: live reads (no resourceVersion, so never from a watch cache), writes
  * that name the resourceVersion they rest on, and watches. Every method rejects with an ApiError and
- * keeps to its time.
+ * keeps to its time. Reviews read, and write reservations; `create`, `patch` and `watch` are for what
+ * a replica does beside them: Events, its Lease, and keeping status fresh.
  */
 export interface KubernetesApi {
   /** null: there is no such object. */

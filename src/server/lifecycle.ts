@@ -22,8 +22,8 @@ export interface RunningServers {
   shutdown(delayMs: number, deadlineMs?: number): Promise<void>;
 }
 
-/** Below the 30 s that Kubernetes grants a pod by default. */
-const DEADLINE_MS = 25_000;
+/** With a delay of 5 s before it, below the 30 s that Kubernetes grants a pod by default. */
+const DEADLINE_MS = 20_000;
 const SWEEP_MS = 50;
 /** A connection this young may be about to send its first request. */
 const UNUSED_MS = 1_000;

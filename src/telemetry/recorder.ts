@@ -194,7 +194,7 @@ export class Recorder implements EtcdRequestObserver {
     const { namespace, guard } = record.guard;
     this.#inFlight.dec();
     this.#requests.inc({ operation, decision, reason, namespace, guard, dry_run: `${dryRun}` });
-    this.#duration.observe({ operation, decision }, record.seconds);
+    if (operation !== '') this.#duration.observe({ operation, decision }, record.seconds);
     if (dryRun) return;
     if (decision === 'deny') this.#denials.inc({ operation, reason, namespace, guard });
     if (reason === 'BreakGlass') this.#breakGlass.inc({ namespace, guard });

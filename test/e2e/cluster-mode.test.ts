@@ -855,7 +855,6 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
 
 /** The CRD, for API servers with and without CEL, and the guard's rights. */
 async function install(api: KubeApiserver): Promise<void> {
-  await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'etcd-guard' } });
   for (const args of [
     ['apply', '--validate=false', '-f', `${MANIFESTS}10-crd.yaml`],
     ['apply', '-f', `${MANIFESTS}20-rbac.yaml`],

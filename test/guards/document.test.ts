@@ -152,7 +152,7 @@ describe('a problem', () => {
     [
       'no addresses',
       { ...guard(), spec: { members: {} } },
-      ['spec.members.addresses: is missing (record)'],
+      ['spec.members.addresses: is missing (object)'],
     ],
     [
       'empty addresses',

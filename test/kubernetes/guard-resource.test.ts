@@ -223,8 +223,8 @@ describe('a status', () => {
   const spec = { selector };
 
   test.each([
-    ['a list', [], 'status.disruptedPods: must be record'],
-    ['null', null, 'status.disruptedPods: must be record (found null)'],
+    ['a list', [], 'status.disruptedPods: must be object'],
+    ['null', null, 'status.disruptedPods: must be object (found null)'],
     ['an entry that is none', { a: 1 }, 'status.disruptedPods.a: must be object (found 1)'],
     [
       'an entry without a time',
