@@ -4,6 +4,7 @@ import { RULES } from '../../src/decision/rules.ts';
 import { REASONS } from '../../src/decision/situation.ts';
 
 const DOCS = readFileSync(new URL('../../docs/decision.md', import.meta.url), 'utf8');
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
 /** The rows of a Markdown table whose first column counts up: number and reason. */
 function rowsOf(markdown: string): readonly (readonly [number, string])[] {
@@ -15,6 +16,12 @@ function rowsOf(markdown: string): readonly (readonly [number, string])[] {
 
 test('docs/decision.md lists the reasons, in order', () => {
   expect(rowsOf(DOCS)).toEqual(REASONS.map((reason, i) => [i + 1, reason]));
+});
+
+test('README.md has the same table, word for word', () => {
+  const table = DOCS.split('\n').filter((line) => /^\| \d+ \|/.test(line));
+  expect(table).toHaveLength(REASONS.length);
+  expect(README).toContain(table.join('\n'));
 });
 
 test.each(RULES)('rule $id stands in the row of its reason', ({ row, reason }) => {
