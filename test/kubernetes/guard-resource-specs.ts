@@ -146,7 +146,7 @@ export const INVALID_SPECS: readonly InvalidSpec[] = [
     problem: 'spec.members.tls.secretName: is missing (string)',
   },
   {
-    name: 'a server name with another placeholder',
+    name: 'a server name with another variable',
     spec: withMembers({ tls: { secretName: 'tls', serverName: '{name}.etcd' } }),
     field: 'spec.members.tls.serverName',
     problem: 'spec.members.tls.serverName: must be a host name; {pod} may stand in it',
