@@ -88,7 +88,7 @@ describe('usage', () => {
         "etcd-guard: unexpected argument 'word'",
         "etcd-guard: --listen must be HOST:PORT (found 'nowhere')",
         'etcd-guard: --tls-cert and --tls-key go together',
-        "etcd-guard: --log-level must be debug or info or warn or error (found 'loud')",
+        "etcd-guard: --log-level must be one of debug, info, warn, error (found 'loud')",
         'Try: etcd-guard serve --help\n',
       ].join('\n'),
     ],
@@ -106,6 +106,16 @@ describe('usage', () => {
       'a check without guards',
       ['check', 'etcd-0'],
       'etcd-guard: --guards FILE is missing: a file with EtcdGuard documents (repeatable)\nTry: etcd-guard check --help\n',
+    ],
+    [
+      'a check of what is not the name of a pod',
+      ['check', 'pod/etcd-0', '--guards=guards.yaml'],
+      "etcd-guard: 'pod/etcd-0' is not the name of a pod: write etcd-0, not pod/etcd-0\nTry: etcd-guard check --help\n",
+    ],
+    [
+      'help on what there is not',
+      ['help', 'frob'],
+      "etcd-guard: no help on 'frob'; the commands are serve, status, check\nTry: etcd-guard --help\n",
     ],
     [
       'a check without a pod',
@@ -346,7 +356,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
         operation: 'delete',
         decision: 'allow',
         reason: 'NotGuarded',
-        message: 'No EtcdGuard selects web-0.',
+        message: 'No EtcdGuard selects shop/web-0.',
         warnings: [],
         leader: null,
         term: null,
@@ -479,7 +489,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
       expect(await etcdGuard('status', 'none', `--guards=${guards}`)).toStrictEqual({
         exitCode: 4,
         stdout: '',
-        stderr: "etcd-guard: no EtcdGuard 'none' in namespace default\n",
+        stderr: "etcd-guard: no EtcdGuard 'none' in namespace default (-A for all)\n",
       });
     });
 

@@ -378,7 +378,6 @@ describe('etcd-guard serve', () => {
         'etcdguard_admission_duration_seconds_count{decision="allow",operation="eviction"}': 1,
         'etcdguard_admission_duration_seconds_count{decision="deny",operation="eviction"}': 2,
         'etcdguard_admission_duration_seconds_count{decision="error",operation="eviction"}': 0,
-        'etcdguard_admission_duration_seconds_count{decision="error",operation=""}': 1,
       });
       const builds = Object.entries(await at.samples('etcdguard_build_info'));
       expect(builds).toStrictEqual([
