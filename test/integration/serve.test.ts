@@ -247,6 +247,8 @@ describe('etcd-guard serve', () => {
         auditAnnotations: { decision: 'deny', reason: 'Unverifiable' },
       });
       await expect(at.process.exit).resolves.toStrictEqual({ code: 0, signal: null });
+      // What was written before the end may be read after it.
+      await at.logged('stopped');
       expect(at.log.at(-1)).toMatchObject({ msg: 'stopped' });
     });
 
