@@ -248,8 +248,7 @@ describe('etcd-guard serve', () => {
       });
       await expect(at.process.exit).resolves.toStrictEqual({ code: 0, signal: null });
       // What was written before the end may be read after it.
-      await at.logged('stopped');
-      expect(at.log.at(-1)).toMatchObject({ msg: 'stopped' });
+      await until('its last line', async () => at.log.at(-1)?.['msg'] === 'stopped');
     });
 
     it('twice, ends at once', async () => {
