@@ -1,6 +1,7 @@
 import { connectEtcd } from '../etcd/connect.ts';
 import { ApiError } from '../kubernetes/api.ts';
 import { connectKubernetes, type KubernetesConnection } from '../kubernetes/client-node-api.ts';
+import { ClusterReader } from '../kubernetes/cluster-reader.ts';
 import { findClusterAccess } from '../kubernetes/kube-config.ts';
 import { KubernetesSource } from '../kubernetes/kubernetes-source.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
@@ -18,18 +19,19 @@ export async function openCluster(
   { recorder, environment }: ClusterContext,
 ): Promise<Backend> {
   const api = await connectToCluster(kubeconfig, environment);
-  const source = new KubernetesSource({
+  const reader = new ClusterReader({
     api,
     connect: (settings) => connectEtcd(settings, recorder),
     nowMs: () => Date.now(),
     // The gauges of a cluster come from one replica only, or sums would double.
     viewed: () => undefined,
   });
+  const source = new KubernetesSource(api, reader);
   return {
     source,
     start: () => ({ stop: () => undefined }),
     close() {
-      source.close();
+      reader.close();
       api.close();
     },
   };

@@ -5,6 +5,7 @@ import { hear, type GuardedRequest, type Judgement } from '../../src/admission/h
 import { decodePod } from '../../src/admission/review.ts';
 import type { TargetFacts } from '../../src/decision/situation.ts';
 import { ApiError } from '../../src/kubernetes/api.ts';
+import { ClusterReader } from '../../src/kubernetes/cluster-reader.ts';
 import { KubernetesSource } from '../../src/kubernetes/kubernetes-source.ts';
 import { FakeEtcd } from '../fakes/etcd.ts';
 import { FakeKubernetes, type FakeApiCall } from '../fakes/fake-kubernetes.ts';
@@ -22,6 +23,7 @@ const NOW_MS = Date.parse('2026-03-04T05:06:07.000Z');
 
 let etcd: FakeEtcd;
 let api: FakeKubernetes;
+let reader: ClusterReader;
 let source: KubernetesSource;
 
 beforeEach(() => {
@@ -31,17 +33,13 @@ beforeEach(() => {
   source = newSource();
 });
 afterEach(() => {
-  source.close();
+  reader.close();
   vi.useRealTimers();
 });
 
-function newSource(): KubernetesSource {
-  return new KubernetesSource({
-    api,
-    connect: () => etcd,
-    nowMs: () => Date.now(),
-    viewed: () => undefined,
-  });
+function newSource(connect = () => etcd): KubernetesSource {
+  reader = new ClusterReader({ api, connect, nowMs: () => Date.now(), viewed: () => undefined });
+  return new KubernetesSource(api, reader);
 }
 
 /** The DELETE of a pod as the API server shows it. */
@@ -413,7 +411,7 @@ describe('the ledger', () => {
   test('the same pod goes again under its entry, which is not written anew, by any replica', async () => {
     expect(await verdictOn(deleting('etcd-1'))).toBe('allow Spared');
     const before = entries();
-    source.close();
+    reader.close();
     source = newSource();
     vi.setSystemTime(NOW_MS + 50_000);
     expect(await verdictOn(deleting('etcd-1'))).toBe('allow Spared');
@@ -454,13 +452,8 @@ describe('the ledger', () => {
 
 test('thousands of guards: nothing is connected to before it is needed', async () => {
   const connect = vi.fn<() => FakeEtcd>(() => etcd);
-  const lazy = new KubernetesSource({
-    api,
-    connect,
-    nowMs: () => Date.now(),
-    viewed: () => undefined,
-  });
+  reader.close();
+  const lazy = newSource(connect);
   await lazy.read(deletion('web-1', { metadata: { labels: { app: 'web' } } }).subject, 1_000);
   expect(connect).not.toHaveBeenCalled();
-  lazy.close();
 });

@@ -7,6 +7,7 @@ import { quorumOf } from '../../src/decision/quorum.ts';
 import type { EtcdCluster } from '../../src/etcd/port.ts';
 import type { KubernetesApi } from '../../src/kubernetes/api.ts';
 import { decodeGuard } from '../../src/kubernetes/guard-resource.ts';
+import { ClusterReader } from '../../src/kubernetes/cluster-reader.ts';
 import { KubernetesSource } from '../../src/kubernetes/kubernetes-source.ts';
 import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
 import { FakeKubernetes } from '../fakes/fake-kubernetes.ts';
@@ -59,12 +60,14 @@ class Replica {
       this.#dead = true;
       resolve('crashed');
     };
-    this.source = new KubernetesSource({
-      api: this.#mortal(api),
+    const mortal = this.#mortal(api);
+    const reader = new ClusterReader({
+      api: mortal,
       connect: () => this.#mortal(etcd),
       nowMs: this.nowMs,
       viewed: () => undefined,
     });
+    this.source = new KubernetesSource(mortal, reader);
   }
 
   readonly nowMs = (): number => Date.now() + this.skewMs;
