@@ -669,7 +669,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         const { exitCode } = await api.kubectl(
           'apply',
           '-f',
-          `${MANIFESTS}examples/secrets-role.yaml`,
+          `${MANIFESTS}components/secrets/secrets-role.yaml`,
         );
         expect(exitCode).toBe(0);
         await bothSay(follower, `Secret default/${SECRET} (spec.members.tls) does not exist`);

@@ -55,7 +55,7 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))(
       hasCel = Number(/"minor": *"(\d+)/.exec(version)?.[1]) >= 25;
       await copyFile(join(MANIFESTS, '10-crd.yaml'), join(directory.path, '10-crd.yaml'));
       await copyFile(
-        join(MANIFESTS, 'legacy/crd-without-cel.yaml'),
+        join(MANIFESTS, '../overlays/webhook/legacy/crd-without-cel.yaml'),
         join(directory.path, 'crd-without-cel.yaml'),
       );
       const target = {

@@ -110,7 +110,7 @@ describe('the CRD', () => {
 test('the patch for old servers takes out all CEL rules and nothing else', () => {
   const patch = z
     .array(z.strictObject({ op: z.literal('remove'), path: z.string() }))
-    .parse(manifest('legacy/crd-without-cel.yaml'));
+    .parse(manifest('../overlays/webhook/legacy/crd-without-cel.yaml'));
   const paths: string[] = [];
   const visit = (value: unknown, path: string): void => {
     if (typeof value !== 'object' || value === null) return;
