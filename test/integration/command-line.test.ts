@@ -415,6 +415,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
               leader: leader.name,
               voters: 3,
               healthyVoters: 3,
+              health: '3/3',
               quorum: 2,
               disruptionsAllowed: 1,
               members: expect.toSatisfy(
@@ -432,7 +433,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
                   type: 'Healthy',
                   status: 'True',
                   reason: 'AllVotersHealthy',
-                  message: '',
+                  message: 'a leader is confirmed and all voters are healthy',
                   lastTransitionTime: CONDITION_TIME,
                 },
               ],
