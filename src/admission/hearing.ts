@@ -17,6 +17,8 @@ import type { AdmissionRequest } from './review.ts';
 
 /** How often a move of leadership is looked for while its confirmation is waited for. */
 const CONFIRM_EVERY_MS = 20;
+/** How often it is looked what came of a hand-off that another review makes; each look reads all anew. */
+const AWAIT_EVERY_MS = 100;
 
 /** What a hearing came to. */
 export interface Judgement {
@@ -250,8 +252,8 @@ class Hearing {
 
   /** Another review of the same pod moves leadership: what came of it shows in ledger and cluster. */
   async #awaitOtherHandOff(): Promise<'again'> {
-    if (this.#deadline.remainingMs() <= CONFIRM_EVERY_MS) throw notConfirmed();
-    await passing(CONFIRM_EVERY_MS);
+    if (this.#deadline.remainingMs() <= AWAIT_EVERY_MS) throw notConfirmed();
+    await passing(AWAIT_EVERY_MS);
     return 'again';
   }
 

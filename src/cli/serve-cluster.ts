@@ -26,7 +26,7 @@ export async function openCluster(
     // The gauges of a cluster come from one replica only, or sums would double.
     viewed: () => undefined,
   });
-  const source = new KubernetesSource(api, reader);
+  const source = new KubernetesSource(reader);
   return {
     source,
     start: () => ({ stop: () => undefined }),

@@ -6,7 +6,7 @@ import { WITHOUT_ID } from './member-answer.ts';
 import type { AnswerReader } from './member-answer.ts';
 import type { MemberConnection, RequestWindow } from './member-connection.ts';
 import { MEMBER_LIST, STATUS } from './requests.ts';
-import type { Round } from './shared-rounds.ts';
+import type { Round } from '../sharing/shared-rounds.ts';
 
 /** A pod's member and the connection to it, null where it has no address. */
 export interface AskedMember {

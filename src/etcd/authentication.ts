@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from '../sharing/clock.ts';
 import type { Failure, Outcome } from './failure.ts';
 import { requestWindow } from './member-connection.ts';
 import type {

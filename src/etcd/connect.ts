@@ -5,8 +5,8 @@ import type { Answer, ProofAnswer } from '../decision/situation.ts';
 import { askRound } from './ask-round.ts';
 import type { AskContext, AskedMember } from './ask-round.ts';
 import { Authentication } from './authentication.ts';
-import { systemClock } from './clock.ts';
-import type { Clock } from './clock.ts';
+import { systemClock } from '../sharing/clock.ts';
+import type { Clock } from '../sharing/clock.ts';
 import { noAnswerWithin, TIMED_OUT } from './failure.ts';
 import type { Outcome } from './failure.ts';
 import { AnswerReader } from './member-answer.ts';
@@ -22,8 +22,8 @@ import type {
 } from './port.ts';
 import { proofRound } from './proof-round.ts';
 import { moveLeaderTo } from './requests.ts';
-import { SharedRounds } from './shared-rounds.ts';
-import type { RoundKind } from './shared-rounds.ts';
+import { SharedRounds } from '../sharing/shared-rounds.ts';
+import type { RoundKind } from '../sharing/shared-rounds.ts';
 
 /** What only tests change. */
 export interface ConnectOptions {

@@ -4,7 +4,7 @@ import type { Etcd3 } from 'etcd3';
 
 import { clientOptions } from './client-options.ts';
 import type { MemberTarget } from './client-options.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../sharing/clock.ts';
 import { failureOf, failureOfLookUp, TIMED_OUT } from './failure.ts';
 import type { Failure, Outcome } from './failure.ts';
 import type { EtcdMethod, EtcdRequestObserver, TlsSettings } from './port.ts';

@@ -9,7 +9,7 @@ import { WITHOUT_ID } from './member-answer.ts';
 import type { AnswerReader } from './member-answer.ts';
 import type { RequestWindow } from './member-connection.ts';
 import { LINEARIZABLE_READ, STATUS } from './requests.ts';
-import type { Round } from './shared-rounds.ts';
+import type { Round } from '../sharing/shared-rounds.ts';
 
 interface Slot extends AskedMember {
   read: Outcome<IRangeResponse> | null;

@@ -5,7 +5,7 @@ import { Socket } from 'node:net';
 import { Etcd3 } from 'etcd3';
 import type { IOptions } from 'etcd3';
 
-import type { Clock } from './clock.ts';
+import type { Clock } from '../sharing/clock.ts';
 
 /** The sockets of the session on whose behalf the current code runs. */
 const socketsOfCurrent = new AsyncLocalStorage<Set<Socket>>();

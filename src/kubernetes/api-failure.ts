@@ -129,6 +129,15 @@ function reasonOf(error: unknown): string {
   return code === '' || message.includes(code) ? message : `${message} (${code})`;
 }
 
+/** The error for an answer that did not come in time. */
+export function noAnswer(subject: Subject, withinMs: number): ApiError {
+  const asked = describeSubject(subject);
+  return new ApiError(
+    'timeout',
+    `no answer from the API server within ${Math.max(0, Math.round(withinMs))} ms (${asked})`,
+  );
+}
+
 /** The error for an answer that came in time and makes no sense. */
 export function nonsense(subject: Subject, what: string): ApiError {
   return new ApiError(

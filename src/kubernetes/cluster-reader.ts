@@ -12,6 +12,7 @@ import { decodeGuard, type EtcdGuard } from './guard-resource.ts';
 import { isCordoned, livePod, podFacts, withoutReusedIps, type LivePod } from './live-pod.ts';
 import { ResourceLedger, type LedgerReading } from './resource-ledger.ts';
 import { selectorText } from './selector-text.ts';
+import { SharedReads, type KubernetesReads } from './shared-reads.ts';
 
 /** What reading clusters needs from outside. */
 export interface ClusterReaderContext {
@@ -69,13 +70,16 @@ const ALL_PODS: ReadScope = { pods: (listed) => listed, nodes: () => [] };
 
 /** Reads, live, what belongs to one guard, and writes its ledger. */
 export class ClusterReader {
+  /** Whatever a review rests on is read through this. */
+  readonly reads: KubernetesReads;
   readonly #context: ClusterReaderContext;
   readonly #connections: Connections;
   readonly #ledger: ResourceLedger;
 
   constructor(context: ClusterReaderContext) {
     this.#context = context;
-    this.#connections = new Connections(context.api, context.connect);
+    this.reads = new SharedReads(context.api);
+    this.#connections = new Connections(this.reads, context.connect);
     this.#ledger = new ResourceLedger(context.api, context.nowMs, API_MS);
   }
 
@@ -146,11 +150,7 @@ export class ClusterReader {
   async #podsOf(guard: EtcdGuard, withinMs: number): Promise<readonly LivePod[] | ApiError> {
     const labelSelector = selectorText(guard.spec.selector);
     try {
-      const objects = await this.#context.api.list(
-        podsIn(guard.namespace),
-        { labelSelector },
-        withinMs,
-      );
+      const objects = await this.reads.list(podsIn(guard.namespace), { labelSelector }, withinMs);
       return objects.flatMap((object) => livePod(object) ?? []);
     } catch (error) {
       if (error instanceof ApiError) return error;
@@ -166,7 +166,7 @@ export class ClusterReader {
     const withinMs = Math.min(NODE_MS, left());
     const found = await Promise.all(
       names.map(async (name) => {
-        const node = await this.#context.api.get(NODES, name, withinMs).catch(() => null);
+        const node = await this.reads.get(NODES, name, withinMs).catch(() => null);
         return node === null ? [] : [[name, node] as const];
       }),
     );

@@ -1,8 +1,9 @@
 import { createSecureContext } from 'node:tls';
 import type { ConnectionSettings, EtcdCluster, TlsSettings } from '../etcd/port.ts';
 import { checkAuthorities, lineIn } from '../guards/credentials.ts';
-import { ApiError, type KubernetesApi, type KubernetesObject } from './api.ts';
+import { ApiError, type KubernetesObject } from './api.ts';
 import type { EtcdGuard } from './guard-resource.ts';
+import type { KubernetesReads } from './shared-reads.ts';
 
 /** How to reach a guard's cluster now, or the words that say why that can't be told. */
 export type Connection =
@@ -30,11 +31,11 @@ const FORGET_AFTER_MS = 15 * 60_000;
  * for the very next request; the connection is kept for as long as they stay the same.
  */
 export class Connections {
-  readonly #api: KubernetesApi;
+  readonly #api: KubernetesReads;
   readonly #connect: (settings: ConnectionSettings) => EtcdCluster;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(api: KubernetesApi, connect: (settings: ConnectionSettings) => EtcdCluster) {
+  constructor(api: KubernetesReads, connect: (settings: ConnectionSettings) => EtcdCluster) {
     this.#api = api;
     this.#connect = connect;
   }

@@ -10,7 +10,7 @@ import type { TargetFacts } from '../decision/situation.ts';
 import type { Fault } from '../guards/faults.ts';
 import { matchesLabels, type LabelSelector } from '../guards/label-selector.ts';
 import { factsOfName, factsOfPod } from '../guards/pod-facts.ts';
-import { ApiError, type KubernetesApi, type KubernetesObject } from './api.ts';
+import { ApiError, type KubernetesObject } from './api.ts';
 import {
   API_MS,
   podsIn,
@@ -50,11 +50,9 @@ interface Request {
  * first, then its pods, so that whatever a decision rests on is no older than the review.
  */
 export class KubernetesSource implements GuardSource {
-  readonly #api: KubernetesApi;
   readonly #reader: ClusterReader;
 
-  constructor(api: KubernetesApi, reader: ClusterReader) {
-    this.#api = api;
+  constructor(reader: ClusterReader) {
     this.#reader = reader;
   }
 
@@ -90,7 +88,7 @@ export class KubernetesSource implements GuardSource {
     left: TimeLeft,
   ): Promise<readonly KubernetesObject[]> {
     try {
-      return await this.#api.list(guardsIn(namespace), {}, left());
+      return await this.#reader.reads.list(guardsIn(namespace), {}, left());
     } catch (error) {
       // Guarded or not, it may go, and the kubelet's last DELETE would leave it hanging.
       if (error instanceof ApiError && mayGoAnyway(subject)) return [];
@@ -104,7 +102,7 @@ export class KubernetesSource implements GuardSource {
       const { pod } = subject;
       return { snapshot: pod, uid: pod.uid ?? '', podIps: [], listenPort: null, namedPort: null };
     }
-    const object = await this.#api.get(podsIn(subject.namespace), subject.name, left());
+    const object = await this.#reader.reads.get(podsIn(subject.namespace), subject.name, left());
     return object === null ? null : livePod(object);
   }
 

@@ -45,6 +45,8 @@ export class ResourceLedger {
   readonly #api: KubernetesApi;
   readonly #nowMs: () => number;
   readonly #withinMs: number;
+  /** Under way, by the guard's uid and the version that they rest on. */
+  readonly #swaps = new Map<string, Promise<'superseded' | 'unclear'>>();
 
   constructor(api: KubernetesApi, nowMs: () => number, withinMs: number) {
     this.#api = api;
@@ -122,8 +124,28 @@ export class ResourceLedger {
     return this.#api.get(guardsIn(namespace), name, this.#withinMs);
   }
 
-  /** Replaces the whole status, which only the resourceVersion that it was read with allows. */
+  /** Of those that rest on one version only the first can win: the others needn't ask to be told so. */
   async #swap(object: KubernetesObject, ledger: Ledger): Promise<'kept' | 'conflict'> {
+    const { uid, resourceVersion } = object.metadata;
+    const base = `${uid} ${resourceVersion}`;
+    for (let other = this.#swaps.get(base); other !== undefined; other = this.#swaps.get(base)) {
+      if ((await other) === 'superseded') return 'conflict';
+    }
+    const swapping = this.#put(object, ledger);
+    const superseded = swapping.then(
+      () => 'superseded' as const,
+      () => 'unclear' as const,
+    );
+    this.#swaps.set(base, superseded);
+    try {
+      return await swapping;
+    } finally {
+      if (this.#swaps.get(base) === superseded) this.#swaps.delete(base);
+    }
+  }
+
+  /** Replaces the whole status, which only the resourceVersion that it was read with allows. */
+  async #put(object: KubernetesObject, ledger: Ledger): Promise<'kept' | 'conflict'> {
     const { status } = object;
     const others = typeof status === 'object' && status !== null ? status : {};
     const next = { ...object, status: { ...others, disruptedPods: ledger } };

@@ -2,7 +2,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onAbort, unlessAborted } from './abort.ts';
-import { describeSubject, unreachable, type Answer, type Subject } from './api-failure.ts';
+import { noAnswer, unreachable, type Answer, type Subject } from './api-failure.ts';
 import { ApiError } from './api.ts';
 import type { Credentials, CredentialSource } from './credentials.ts';
 
@@ -29,8 +29,7 @@ export class Deadline {
     this.signal = this.#controller.signal;
     this.#forget = onAbort(others, (reason) => this.#controller.abort(reason));
     this.#timer = setTimeout(() => {
-      const message = `no answer from the API server within ${ms} ms (${describeSubject(subject)})`;
-      this.#controller.abort(new ApiError('timeout', message));
+      this.#controller.abort(noAnswer(subject, ms));
     }, ms);
   }
 

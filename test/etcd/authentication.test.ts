@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { Authentication } from '../../src/etcd/authentication.ts';
 import type { Requester } from '../../src/etcd/authentication.ts';
-import { systemClock } from '../../src/etcd/clock.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
 import type { Failure, Outcome } from '../../src/etcd/failure.ts';
 import type { MemberRequest } from '../../src/etcd/member-connection.ts';
 import { requestWindow } from '../../src/etcd/member-connection.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { MemberConnections } from '../../src/etcd/member-connections.ts';
 import { Observations } from './asking.ts';
-import { FakeClock } from './fake-clock.ts';
+import { FakeClock } from '../sharing/fake-clock.ts';
 
 const ENDPOINT = { pod: 'etcd-0', address: '127.0.0.1:2379' };
 

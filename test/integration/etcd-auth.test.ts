@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { Authentication } from '../../src/etcd/authentication.ts';
-import { systemClock } from '../../src/etcd/clock.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
 import { connectEtcd } from '../../src/etcd/connect.ts';
 import type { Outcome } from '../../src/etcd/failure.ts';
 import { requestWindow } from '../../src/etcd/member-connection.ts';

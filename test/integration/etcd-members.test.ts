@@ -5,7 +5,7 @@ import { connectEtcd } from '../../src/etcd/connect.ts';
 import type { ConnectOptions } from '../../src/etcd/connect.ts';
 import type { EtcdCluster as EtcdPort } from '../../src/etcd/port.ts';
 import { endpointsOf, Forwarder, kindsOf, Observations, statusOf, timed } from '../etcd/asking.ts';
-import { FakeClock } from '../etcd/fake-clock.ts';
+import { FakeClock } from '../sharing/fake-clock.ts';
 import { startEtcdCluster } from '../harness/etcd-cluster.ts';
 import type { EtcdCluster } from '../harness/etcd-cluster.ts';
 import { until } from '../harness/until.ts';

@@ -39,7 +39,7 @@ afterEach(() => {
 
 function newSource(connect = () => etcd): KubernetesSource {
   reader = new ClusterReader({ api, connect, nowMs: () => Date.now(), viewed: () => undefined });
-  return new KubernetesSource(api, reader);
+  return new KubernetesSource(reader);
 }
 
 /** The DELETE of a pod as the API server shows it. */

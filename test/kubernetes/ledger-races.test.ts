@@ -60,14 +60,13 @@ class Replica {
       this.#dead = true;
       resolve('crashed');
     };
-    const mortal = this.#mortal(api);
     const reader = new ClusterReader({
-      api: mortal,
+      api: this.#mortal(api),
       connect: () => this.#mortal(etcd),
       nowMs: this.nowMs,
       viewed: () => undefined,
     });
-    this.source = new KubernetesSource(mortal, reader);
+    this.source = new KubernetesSource(reader);
   }
 
   readonly nowMs = (): number => Date.now() + this.skewMs;

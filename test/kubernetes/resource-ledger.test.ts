@@ -89,6 +89,26 @@ describe('reserve', () => {
     expect(Object.keys(entries()['a'] ?? {})).not.toContain('gracePeriodSeconds');
   });
 
+  test('of many that rest on one reading, one wins and the others do not even ask', async () => {
+    const reading = read();
+    const targets = [TARGET, { uid: 'b', name: 'etcd-1' }, { uid: 'c', name: 'etcd-2' }];
+    const held = await Promise.all(targets.map((one) => ledger.reserve(reading, one, plain)));
+    expect(held.filter((one) => one === 'conflict')).toHaveLength(2);
+    expect(api.calls.filter(({ verb }) => verb === 'replace')).toHaveLength(1);
+  });
+
+  test('that fails says nothing about the next that rests on the same reading', async () => {
+    const reading = read();
+    const faults = [new ApiError('unreachable', 'gone'), null];
+    api.fault = ({ verb }) => (verb === 'replace' ? (faults.shift() ?? null) : null);
+    const both = await Promise.allSettled([
+      ledger.reserve(reading, TARGET, plain),
+      ledger.reserve(reading, { uid: 'b', name: 'etcd-1' }, plain),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+    expect(Object.keys(entries())).toEqual(['b']);
+  });
+
   test('is a conflict if the guard was changed in any way since it was read', async () => {
     const reading = read();
     api.change('EtcdGuard', 'etcd', (guard) => ({ ...guard, status: { leader: 'etcd-2' } }));

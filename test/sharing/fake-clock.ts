@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/etcd/clock.ts';
+import type { Clock } from '../../src/sharing/clock.ts';
 
 interface Timer {
   readonly atMs: number;

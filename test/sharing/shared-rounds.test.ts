@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { SharedRounds } from '../../src/etcd/shared-rounds.ts';
+import { SharedRounds } from '../../src/sharing/shared-rounds.ts';
 import { FakeClock, settled } from './fake-clock.ts';
 
 /** What a caller got: the round, and whether that had ended. */
