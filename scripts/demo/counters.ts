@@ -2,7 +2,7 @@ import type { Prometheus } from '../../test/harness/prometheus.ts';
 import type { Guard, MetricSample } from './guard.ts';
 import { chapter, check, output, remark, request } from './narration.ts';
 import type { Shell } from './shell.ts';
-import type { Refusals, Scene } from './story.ts';
+import type { Refusals } from './story.ts';
 
 /** `delete/LeaderProtected` to its number. */
 type Counts = ReadonlyMap<string, number>;
@@ -17,7 +17,7 @@ const HAND_OFFS: Question = { metric: 'etcdguard_handoffs_total', by: ['outcome'
 
 /** Prints what Prometheus (or else /metrics) has counted, and checks it against what was shown. */
 export async function showCounters(
-  { guard, shell }: Scene,
+  { guard, shell }: { readonly guard: Guard; readonly shell: Shell },
   prometheus: Prometheus | null,
   refusals: Refusals,
 ): Promise<void> {
@@ -46,7 +46,7 @@ async function countsAt(guard: Guard, { metric, by }: Question): Promise<Counts>
 }
 
 async function showMetrics(guard: Guard, { metric }: Question): Promise<void> {
-  request(`GET http://${guard.metricsAddress}/metrics`);
+  for (const address of guard.metricsAddresses) request(`GET http://${address}/metrics`);
   for (const { labels, value } of await guard.metric(metric)) {
     if (value > 0) output(`${metric}${inBraces(labels)} ${value}`);
   }

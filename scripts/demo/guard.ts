@@ -1,115 +1,178 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
 import { z } from 'zod';
 import { CertificateAuthority } from '../../test/harness/certificates.ts';
-import type { EtcdCluster } from '../../test/harness/etcd-cluster.ts';
 import { ManagedProcess } from '../../test/harness/managed-process.ts';
 import { until } from '../../test/harness/until.ts';
+import { Front } from './front.ts';
 import { check } from './narration.ts';
 
 /** The program as `npm run build` leaves it. */
 export const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-const GUARDS_FILE = 'guards.yaml';
 const CA_FILE = 'guard-ca.crt';
 
-const listeningSchema = z.object({ https: z.string(), http: z.string() });
+/** Its last DELETE of a pod that goes is a review, too. */
+const KUBELET = /^system:node:/;
 
-/** A line of /metrics. */
+const listeningSchema = z.object({ https: z.string(), http: z.string() });
+const decidedSchema = z.object({
+  time: z.iso.datetime().transform((time) => Date.parse(time)),
+  msg: z.literal('decided'),
+  pod: z.string(),
+  user: z.string(),
+  dryRun: z.boolean().default(false),
+});
+
+/** A line of /metrics, or the sum of such lines. */
 export interface MetricSample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** `etcd-guard serve` in front of a cluster, whose certificate an authority of the demo signed. */
+export interface GuardOptions {
+  /** Where the certificates go, and where it runs. */
+  readonly directory: string;
+  /** Of `serve`: where its guards come from. */
+  readonly args: readonly string[];
+  readonly replicas: number;
+}
+
+interface Replica {
+  readonly process: ManagedProcess;
+  readonly https: string;
+  readonly http: string;
+}
+
+/** `etcd-guard serve`, one replica or several, with a certificate that an authority of the demo signed. */
 export class Guard {
-  /** https://127.0.0.1:PORT */
+  /** https://127.0.0.1:PORT; of several replicas, what passes connections on to them. */
   readonly url: string;
-  /** host:port of /metrics */
-  readonly metricsAddress: string;
   /** PEM of the authority to trust. */
   readonly ca: string;
-  readonly #process: ManagedProcess;
+  readonly #replicas: readonly Replica[];
+  readonly #front: Front | null;
 
-  private constructor(
-    process: ManagedProcess,
-    ca: string,
-    { https, http }: z.infer<typeof listeningSchema>,
-  ) {
-    this.#process = process;
+  private constructor(replicas: readonly [Replica, ...Replica[]], front: Front | null, ca: string) {
+    this.#replicas = replicas;
+    this.#front = front;
+    this.url = `https://${front?.address ?? replicas[0].https}`;
     this.ca = ca;
-    this.url = `https://${https}`;
-    this.metricsAddress = http;
   }
 
-  /** Writes guards.yaml and the certificates into the directory, and starts it there. */
-  static async start(directory: string, etcd: EtcdCluster): Promise<Guard> {
+  static async start(options: GuardOptions): Promise<Guard> {
+    const { directory, replicas } = options;
     const authority = await CertificateAuthority.create('etcd-guard demo');
     await authority.writeTo(directory, CA_FILE);
     const names = ['127.0.0.1', 'localhost'];
     await authority.issueFiles(directory, 'guard', { commonName: 'etcd-guard', names });
-    await writeFile(join(directory, GUARDS_FILE), guardsFile(etcd));
-    const process = await ManagedProcess.start(
-      globalThis.process.execPath,
-      [
-        PROGRAM,
-        'serve',
-        `--guards=${GUARDS_FILE}`,
-        '--listen=127.0.0.1:0',
-        '--metrics-listen=127.0.0.1:0',
-        '--tls-cert=guard.crt',
-        '--tls-key=guard.key',
-        '--shutdown-delay=0s',
-      ],
-      { name: 'etcd-guard', cwd: directory },
+    const others = Array.from({ length: replicas - 1 }, (_, index) =>
+      startReplica(`replica ${index + 2}`, options),
     );
-    const [line] = await process.waitForOutput(/^\{.*"msg":"listening".*\}$/m);
-    return new Guard(process, authority.cert, listeningSchema.parse(JSON.parse(line)));
+    const started = await Promise.all([startReplica('replica 1', options), ...others]);
+    const front = replicas > 1 ? await Front.start(started.map(({ https }) => https)) : null;
+    return new Guard(started, front, authority.cert);
   }
 
-  /** The last lines of its log. */
+  /** host:port of /metrics, of each replica. */
+  get metricsAddresses(): readonly string[] {
+    return this.#replicas.map(({ http }) => http);
+  }
+
+  /** The last lines of each log. */
   get log(): string {
-    return this.#process.output.trimEnd().split('\n').slice(-12).join('\n');
+    const logs = this.#replicas.map(({ process }) => [
+      ...(this.#replicas.length > 1 ? [`${process.name}:`] : []),
+      ...process.output.trimEnd().split('\n').slice(-12),
+    ]);
+    return logs.flat().join('\n');
   }
 
-  /** Samples of one metric, as /metrics has them. */
+  /** Samples of one metric, those of all replicas added up. */
   async metric(name: string): Promise<readonly MetricSample[]> {
-    const response = await fetch(`http://${this.metricsAddress}/metrics`);
-    check(response.ok, `/metrics answers ${response.status}`);
-    const lines = (await response.text()).split('\n');
-    return lines.filter((line) => line.startsWith(`${name}{`)).map((line) => parseSample(line));
+    const samples = await Promise.all(
+      this.metricsAddresses.map((address) => scrape(address, name)),
+    );
+    const sums = new Map<string, MetricSample>();
+    for (const { labels, value } of samples.flat()) {
+      const series = JSON.stringify(labels);
+      sums.set(series, { labels, value: value + (sums.get(series)?.value ?? 0) });
+    }
+    return [...sums.values()];
   }
 
-  /** Waits until it holds no reservation any more: who was allowed to go has come back. */
-  async holdsNothing(): Promise<void> {
-    const probe = async (): Promise<boolean> => {
-      const reservations = await this.metric('etcdguard_reservations');
-      return reservations.length > 0 && reservations.every(({ value }) => value === 0);
-    };
-    await until('the guard holds no reservation', probe);
+  /** Which replicas have judged a request for this pod since then, dry runs and kubelets aside: `replica 1`. */
+  async answeredBy(pod: string, sinceMs: number): Promise<string> {
+    // The answer may be out before its line in the log has been read.
+    return until(`a log line about ${pod}`, () => {
+      const answering = this.#replicas.filter(({ process }) =>
+        hasDecided(process.output, pod, sinceMs),
+      );
+      return answering.map(({ process }) => process.name).join(' and ') || undefined;
+    });
   }
 
-  /** SIGTERM, and checks that it took that well. */
+  /** The next review is another replica's than the named one's. */
+  askAnother(than: string): void {
+    this.#front?.turnTo(this.#replicas.findIndex(({ process }) => process.name !== than));
+  }
+
+  /** SIGTERM, and checks that every replica took that well. */
   async stop(): Promise<void> {
-    const { code } = await this.#process.stop();
-    check(code === 0, `etcd-guard ended with exit code ${String(code)}\n${this.log}`);
+    const exits = await Promise.all(this.#replicas.map(({ process }) => process.stop()));
+    await this.#front?.close();
+    for (const { code } of exits) {
+      check(code === 0, `etcd-guard ended with exit code ${String(code)}\n${this.log}`);
+    }
   }
 }
 
-function guardsFile(etcd: EtcdCluster): string {
-  return stringify({
-    apiVersion: 'etcd-guard.io/v1alpha1',
-    kind: 'EtcdGuard',
-    metadata: { name: 'etcd', namespace: 'default' },
-    spec: {
-      selector: { matchLabels: { app: 'etcd' } },
-      members: {
-        addresses: Object.fromEntries(etcd.members.map(({ name, address }) => [name, address])),
-      },
-    },
+async function startReplica(name: string, { directory, args }: GuardOptions): Promise<Replica> {
+  const process = await ManagedProcess.start(
+    globalThis.process.execPath,
+    [
+      PROGRAM,
+      'serve',
+      ...args,
+      '--listen=127.0.0.1:0',
+      '--metrics-listen=127.0.0.1:0',
+      '--tls-cert=guard.crt',
+      '--tls-key=guard.key',
+      '--shutdown-delay=0s',
+    ],
+    { name, cwd: directory },
+  );
+  const [line] = await process.waitForOutput(/^\{.*"msg":"listening".*\}$/m);
+  return { process, ...listeningSchema.parse(JSON.parse(line)) };
+}
+
+function hasDecided(log: string, pod: string, sinceMs: number): boolean {
+  const lines = log.split('\n').filter((line) => line.includes('"msg":"decided"'));
+  return lines.some((line) => {
+    const { success, data } = decidedSchema.safeParse(parseJson(line));
+    return (
+      success &&
+      data.pod === pod &&
+      !data.dryRun &&
+      !KUBELET.test(data.user) &&
+      data.time >= sinceMs
+    );
   });
+}
+
+/** undefined for a line that has not come to its end yet. */
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+async function scrape(address: string, name: string): Promise<readonly MetricSample[]> {
+  const response = await fetch(`http://${address}/metrics`);
+  check(response.ok, `/metrics answers ${response.status}`);
+  const lines = (await response.text()).split('\n');
+  return lines.filter((line) => line.startsWith(`${name}{`)).map((line) => parseSample(line));
 }
 
 function parseSample(line: string): MetricSample {

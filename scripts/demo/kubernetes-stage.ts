@@ -3,43 +3,55 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { webhookConfiguration } from '../../test/harness/admission-webhook.ts';
 import type { EtcdCluster } from '../../test/harness/etcd-cluster.ts';
 import { etcdPod, runsMembersOf } from '../../test/harness/etcd-pods.ts';
 import type { KubeApiserver } from '../../test/harness/kube-apiserver.ts';
 import { KubeError } from '../../test/harness/kube-client.ts';
 import { startKubelet, type Kubelet } from '../../test/harness/kubelet.ts';
 import { until } from '../../test/harness/until.ts';
-import type { Guard } from './guard.ts';
-import { check } from './narration.ts';
-import type { CommandOutcome, Shell } from './shell.ts';
+import { Guard } from './guard.ts';
+import { install } from './installation.ts';
+import { chapter, check, remark } from './narration.ts';
+import type { Command, CommandOutcome, Shell } from './shell.ts';
 import type { Attempt, Presence, Stage } from './stage.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
-const WEBHOOK = 'guard.etcd-guard.io';
+const GUARD_FILE = 'etcd-guard.yaml';
 /** How long a deleted pod stays away once the story is over. */
 const AWAY_MS = 10_000;
 
 interface Parts {
   readonly api: KubeApiserver;
   readonly etcd: EtcdCluster;
-  readonly guard: Guard;
   readonly shell: Shell;
   /** Where the manifests go; also where the shell runs. */
   readonly directory: string;
 }
 
-/** An API server with the webhook registered and every member a pod on a node of its own. */
+/**
+ * An API server with every member a pod on a node of its own, and in front of it two replicas of
+ * the guard, which know nothing but what the API server tells them.
+ */
 export class KubernetesStage implements Stage {
+  readonly guard: Guard;
   readonly #parts: Parts;
   readonly #kubelets: readonly Kubelet[];
 
-  private constructor(parts: Parts, kubelets: readonly Kubelet[]) {
+  private constructor(parts: Parts, guard: Guard, kubelets: readonly Kubelet[]) {
     this.#parts = parts;
+    this.guard = guard;
     this.#kubelets = kubelets;
   }
 
   static async start(parts: Parts): Promise<KubernetesStage> {
-    const { api, etcd, guard, directory } = parts;
+    const { api, etcd, directory } = parts;
+    const kubeconfig = await install(api, directory);
+    const guard = await Guard.start({
+      directory,
+      args: [`--kubeconfig=${kubeconfig}`],
+      replicas: 2,
+    });
     const run = runsMembersOf(etcd);
     const kubelets = await Promise.all(
       etcd.members.map(({ name }) => startKubelet({ api, nodeName: nodeOf(name), run })),
@@ -50,24 +62,59 @@ export class KubernetesStage implements Stage {
     for (const [index, { name }] of etcd.members.entries()) {
       await writeFile(join(directory, `${name}.yaml`), stringify(manifests[index]));
     }
-    await api.admin.patch('/api/v1/namespaces/default', {
-      metadata: { labels: { 'etcd-guard.io/protect': 'enabled' } },
-    });
-    await api.apply(...manifests, webhookConfiguration(guard));
-    const stage = new KubernetesStage(parts, kubelets);
+    await writeFile(join(directory, GUARD_FILE), guardManifest(etcd));
+    const { port } = new URL(guard.url);
+    await api.apply(...manifests, webhookConfiguration(Number(port), guard.ca));
+    const stage = new KubernetesStage(parts, guard, kubelets);
     for (const { name } of etcd.members) await stage.#becomesReady(name);
-    await stage.#webhookInForce();
     return stage;
   }
 
+  async protect(): Promise<void> {
+    const { etcd } = this.#parts;
+    chapter('One label and one object protect an etcd');
+    await this.#succeeds(
+      'kubectl',
+      'label',
+      'namespace',
+      'default',
+      'etcd-guard.io/protect=enabled',
+    );
+    await this.#succeeds('cat', GUARD_FILE);
+    await this.#succeeds('kubectl', 'apply', '-f', GUARD_FILE);
+    const { name } = await etcd.leader();
+    // The API server takes a moment to see the label.
+    await until('the webhook is called', async () => !(await this.dryRun(name)).allowed);
+  }
+
+  async showCluster(): Promise<void> {}
+
   async deletePod(pod: string): Promise<Attempt> {
-    return attemptOf(await this.#parts.shell.show('kubectl', 'delete', 'pod', pod));
+    return this.#attempt(pod, () => this.#parts.shell.show(...deleting(pod)));
+  }
+
+  async deleteBoth([one, other]: readonly [string, string]): Promise<readonly [Attempt, Attempt]> {
+    const sinceMs = Date.now();
+    const outcomes = await this.#parts.shell.showBoth(deleting(one), deleting(other));
+    return Promise.all([
+      this.#attemptOf(one, outcomes[0], sinceMs),
+      this.#attemptOf(other, outcomes[1], sinceMs),
+    ]);
+  }
+
+  async showLedger(pod: string): Promise<void> {
+    const path = '-o=jsonpath={.status.disruptedPods}';
+    const { text } = await this.#succeeds('kubectl', 'get', 'etcdguard', 'etcd', path);
+    const pods = Object.values(ledgerSchema.parse(JSON.parse(text))).map((entry) => entry.pod);
+    check(pods.join() === pod, `the ledger has an entry for ${pod}, and for no other pod`);
+    remark('a replica writes there what it allows, before it does: so the other one knows');
   }
 
   async drain(pod: string): Promise<Attempt> {
-    const { shell } = this.#parts;
     // Pods that no controller has made are only drained with --force.
-    return attemptOf(await shell.show('kubectl', 'drain', nodeOf(pod), '--force', '--timeout=60s'));
+    return this.#attempt(pod, () =>
+      this.#parts.shell.show('kubectl', 'drain', nodeOf(pod), '--force', '--timeout=60s'),
+    );
   }
 
   async dryRun(pod: string): Promise<Attempt> {
@@ -91,12 +138,12 @@ export class KubernetesStage implements Stage {
   }
 
   async bringBack(pod: string): Promise<void> {
-    const { shell, api } = this.#parts;
+    const { api, etcd } = this.#parts;
     const { spec } = await api.admin.get(`/api/v1/nodes/${nodeOf(pod)}`);
-    if (spec?.['unschedulable'] === true) await shell.show('kubectl', 'uncordon', nodeOf(pod));
-    const created = await shell.show('kubectl', 'create', '-f', `${pod}.yaml`);
-    check(created.exitCode === 0, `kubectl create ended with exit code ${created.exitCode}`);
+    if (spec?.['unschedulable'] === true) await this.#succeeds('kubectl', 'uncordon', nodeOf(pod));
+    await this.#succeeds('kubectl', 'create', '-f', `${pod}.yaml`);
     await this.#becomesReady(pod);
+    await etcd.waitHealthy();
   }
 
   suggestions(leader: string, follower: string): readonly string[] {
@@ -126,8 +173,32 @@ export class KubernetesStage implements Stage {
   }
 
   async stop(): Promise<void> {
+    await this.guard.stop();
     await Promise.all(this.#kubelets.map((kubelet) => kubelet.stop()));
     await this.#parts.api.stop();
+  }
+
+  async #attempt(pod: string, trying: () => Promise<CommandOutcome>): Promise<Attempt> {
+    const sinceMs = Date.now();
+    return this.#attemptOf(pod, await trying(), sinceMs);
+  }
+
+  /** Replicas take turns, so that none answers what it was itself that allowed. */
+  async #attemptOf(
+    pod: string,
+    { exitCode, text }: CommandOutcome,
+    sinceMs: number,
+  ): Promise<Attempt> {
+    const by = await this.guard.answeredBy(pod, sinceMs);
+    this.guard.askAnother(by);
+    return { allowed: exitCode === 0, text, outcome: `exit code ${exitCode}, answered by ${by}` };
+  }
+
+  async #succeeds(...line: Command): Promise<CommandOutcome> {
+    const outcome = await this.#parts.shell.show(...line);
+    const { exitCode } = outcome;
+    check(exitCode === 0, `${line.join(' ')} ended with exit code ${exitCode}`);
+    return outcome;
   }
 
   async #becomesReady(pod: string): Promise<void> {
@@ -136,21 +207,34 @@ export class KubernetesStage implements Stage {
       return isReady(status);
     });
   }
-
-  /** The API server takes a moment to call a webhook that it has just been told of. */
-  async #webhookInForce(): Promise<void> {
-    const { name } = await this.#parts.etcd.leader();
-    await until('the webhook is called', async () => !(await this.dryRun(name)).allowed);
-  }
 }
 
-function attemptOf({ exitCode, text }: CommandOutcome): Attempt {
-  return { allowed: exitCode === 0, text, outcome: `exit code ${exitCode}` };
+function deleting(pod: string): Command {
+  return ['kubectl', 'delete', 'pod', pod];
 }
 
 function nodeOf(pod: string): string {
   return pod.replace(/^etcd/, 'node');
 }
+
+/** Nothing is said of ports: each pod names its own. */
+function guardManifest({ members }: EtcdCluster): string {
+  const hosts = new Set(members.map(({ host }) => host));
+  // Where loopback has but one address, a pod's own can't tell it from another.
+  const shared = hosts.size < members.length;
+  const addresses = Object.fromEntries(members.map(({ name, address }) => [name, address]));
+  return stringify({
+    apiVersion: 'etcd-guard.io/v1alpha1',
+    kind: 'EtcdGuard',
+    metadata: { name: 'etcd', namespace: 'default' },
+    spec: {
+      selector: { matchLabels: { app: 'etcd' } },
+      ...(shared && { members: { addresses } }),
+    },
+  });
+}
+
+const ledgerSchema = z.record(z.string(), z.object({ pod: z.string() }));
 
 const conditionsSchema = z.object({
   conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
@@ -159,33 +243,4 @@ const conditionsSchema = z.object({
 function isReady(status: unknown): boolean {
   const { conditions } = conditionsSchema.parse(status);
   return conditions.some((one) => one.type === 'Ready' && one.status === 'True');
-}
-
-function webhookConfiguration({ url, ca }: Guard): Record<string, unknown> {
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingWebhookConfiguration',
-    metadata: { name: 'etcd-guard' },
-    webhooks: [
-      {
-        name: WEBHOOK,
-        clientConfig: { url: `${url}/validate`, caBundle: Buffer.from(ca).toString('base64') },
-        rules: [rule('DELETE', 'pods'), rule('CREATE', 'pods/eviction')],
-        namespaceSelector: { matchLabels: { 'etcd-guard.io/protect': 'enabled' } },
-        admissionReviewVersions: ['v1'],
-        sideEffects: 'NoneOnDryRun',
-        failurePolicy: 'Fail',
-        timeoutSeconds: 10,
-      },
-    ],
-  };
-}
-
-function rule(operation: string, resource: string): Record<string, unknown> {
-  return {
-    apiGroups: [''],
-    apiVersions: ['v1'],
-    operations: [operation],
-    resources: [resource],
-  };
 }

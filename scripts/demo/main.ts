@@ -2,18 +2,23 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
-import { startEtcdCluster, type EtcdCluster } from '../../test/harness/etcd-cluster.ts';
+import {
+  startEtcdCluster,
+  type EtcdCluster,
+  type EtcdClusterOptions,
+} from '../../test/harness/etcd-cluster.ts';
 import {
   kubernetesBinaries,
   startKubeApiserver,
   type KubeApiserver,
 } from '../../test/harness/kube-apiserver.ts';
+import { freePort } from '../../test/harness/loopback.ts';
 import { startPrometheus, type Prometheus } from '../../test/harness/prometheus.ts';
 import { reapEverything, temporaryDirectory } from '../../test/harness/reaper.ts';
 import { MissingBinary, requireBinary } from '../../test/harness/require-binary.ts';
 import { showCounters } from './counters.ts';
-import { Guard, PROGRAM } from './guard.ts';
+import { PROGRAM, type Guard } from './guard.ts';
+import { versionOf } from './installation.ts';
 import { KubernetesStage } from './kubernetes-stage.ts';
 import { NotAsAnnounced, plain, silence } from './narration.ts';
 import { ReviewsStage } from './reviews-stage.ts';
@@ -26,8 +31,11 @@ interface Options {
 }
 
 interface Everything extends Scene {
+  readonly shell: Shell;
   readonly prometheus: Prometheus | null;
   readonly directory: string;
+  /** Without an API server there is none. */
+  readonly kubeconfig: string | null;
 }
 
 function readOptions(): Options {
@@ -42,10 +50,11 @@ async function demo({ keep, kubernetes }: Options, interruption: Interruption): 
   const everything = await setUp(kubernetes, interruption.signal);
   let exitCode = 0;
   try {
-    await showCounters(everything, everything.prometheus, await tell(everything));
+    const { prometheus, shell, stage } = everything;
+    await showCounters({ guard: stage.guard, shell }, prometheus, await tell(everything));
   } catch (error) {
     if (interruption.signal.aborted) return 1;
-    reportFailure(error, everything.guard);
+    reportFailure(error, everything.stage.guard);
     exitCode = 1;
   }
   if (keep) {
@@ -63,21 +72,30 @@ async function setUp(kubernetes: boolean, signal: AbortSignal): Promise<Everythi
   const binaries = kubernetes ? await kubernetesBinaries(true) : undefined;
   plain(`Starting etcd, the guard${binaries === undefined ? '' : ', kube-apiserver'} ...`);
   const [etcd, api] = await Promise.all([
-    startEtcdCluster(),
+    startEtcdCluster(binaries === undefined ? {} : await ownAddresses()),
     binaries === undefined ? null : startKubeApiserver(),
   ]);
-  const guard = await Guard.start(directory, etcd);
-  const env = { PATH: `${await commandsIn(directory, api)}:${process.env['PATH'] ?? ''}` };
+  const path = `${await commandsIn(directory, api)}:${process.env['PATH'] ?? ''}`;
+  const env = { PATH: path, ...(api && { KUBECONFIG: api.kubeconfig }) };
   const shell = new Shell({ cwd: directory, env, signal });
-  const parts = { etcd, guard, shell, directory };
-  const [prometheus, stage] = await Promise.all([
-    watchedBy(guard),
-    api === null
-      ? new ReviewsStage(directory, { etcd, guard })
-      : KubernetesStage.start({ ...parts, api }),
-  ]);
+  const parts = { etcd, shell, directory };
+  const stage = await (api === null
+    ? ReviewsStage.start(parts)
+    : KubernetesStage.start({ ...parts, api }));
+  const prometheus = await watching(stage.guard);
   plain(await introduction(etcd, api));
-  return { ...parts, prometheus, stage };
+  return { ...parts, kubeconfig: api?.kubeconfig ?? null, prometheus, stage };
+}
+
+/** One loopback address a member, as pods have; nothing where there is but one, as on macOS. */
+async function ownAddresses(): Promise<EtcdClusterOptions> {
+  const hosts = ['127.0.0.11', '127.0.0.12', '127.0.0.13'];
+  try {
+    for (const host of hosts) await freePort(host);
+    return { hosts };
+  } catch {
+    return {};
+  }
 }
 
 /** A directory with `etcd-guard` and `kubectl`, so that they can be shown as they are run. */
@@ -89,18 +107,18 @@ async function commandsIn(directory: string, api: KubeApiserver | null): Promise
   await script('etcd-guard', `'${process.execPath}' '${PROGRAM}'`);
   if (api !== null) {
     const kubectl = requireBinary('kubectl', api.binaries);
-    const cache = join(directory, 'kubectl-cache');
-    await script('kubectl', `'${kubectl}' --kubeconfig='${api.kubeconfig}' --cache-dir='${cache}'`);
+    await script('kubectl', `'${kubectl}' --cache-dir='${join(directory, 'kubectl-cache')}'`);
+    await script('kubectl-etcd_guard', `'${process.execPath}' '${PROGRAM}'`);
   }
   return bin;
 }
 
-async function watchedBy(guard: Guard): Promise<Prometheus | null> {
+async function watching(guard: Guard): Promise<Prometheus | null> {
   try {
     requireBinary('promtool');
     return await startPrometheus({
       scrapeConfigs: [
-        { job_name: 'etcd-guard', static_configs: [{ targets: [guard.metricsAddress] }] },
+        { job_name: 'etcd-guard', static_configs: [{ targets: guard.metricsAddresses }] },
       ],
     });
   } catch (error) {
@@ -114,25 +132,22 @@ async function introduction(etcd: EtcdCluster, api: KubeApiserver | null): Promi
   const [first] = etcd.members;
   const version = first && (await etcd.status(first.name))?.version;
   const front =
-    api === null ? 'asked as an API server would ask it' : `behind ${await versionOf(api)}`;
-  return `Three members of etcd ${version ?? ''}; etcd-guard over TLS, ${front}.`;
-}
-
-async function versionOf({ admin }: KubeApiserver): Promise<string> {
-  const answer: unknown = JSON.parse(await admin.text('GET', '/version'));
-  const { gitVersion } = z.object({ gitVersion: z.string() }).parse(answer);
-  return `kube-apiserver ${gitVersion.replaceAll(/^v|-.*$/g, '')}`;
+    api === null
+      ? 'etcd-guard over TLS, asked as an API server would ask it'
+      : `two replicas of etcd-guard over TLS, behind kube-apiserver ${(await versionOf(api)).text}`;
+  return `Three members of etcd ${version ?? ''}; ${front}.`;
 }
 
 async function keepRunning(everything: Everything, stop: AbortSignal): Promise<void> {
-  const { etcd, guard, stage, prometheus, directory } = everything;
+  const { etcd, stage, prometheus, directory, kubeconfig } = everything;
   const { name: leader } = await etcd.leader();
   const [follower] = await etcd.followers();
+  const metrics = stage.guard.metricsAddresses.map((address) => `http://${address}/metrics`);
   const commands = [
-    `cd ${directory}; PATH="$PWD/bin:$PATH"`,
-    'etcd-guard status --guards guards.yaml --watch',
+    `cd ${directory}; export PATH="$PWD/bin:$PATH"`,
+    ...(kubeconfig === null ? [] : [`export KUBECONFIG=${kubeconfig}`]),
     ...stage.suggestions(leader, follower?.name ?? leader),
-    `curl -s http://${guard.metricsAddress}/metrics | grep ^etcdguard_`,
+    `curl -s ${metrics.join(' ')} | grep ^etcdguard_`,
   ];
   if (prometheus !== null) commands.push(`# Prometheus: ${prometheus.url}`);
   plain('\nAll of it goes on running. To try in another terminal:\n');
@@ -153,8 +168,7 @@ function describeError(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-async function takeDown({ stage, etcd, guard, prometheus }: Everything): Promise<void> {
-  await guard.stop();
+async function takeDown({ stage, etcd, prometheus }: Everything): Promise<void> {
   await Promise.all([stage.stop(), etcd.stop(), prometheus?.stop()]);
 }
 

@@ -14,6 +14,9 @@ export interface ShellOptions {
   readonly signal: AbortSignal;
 }
 
+/** A program and its arguments. */
+export type Command = readonly [string, ...(readonly string[])];
+
 /** Runs commands and shows them, their output as it comes. */
 export class Shell {
   readonly #options: ShellOptions;
@@ -22,19 +25,22 @@ export class Shell {
     this.#options = options;
   }
 
-  async show(program: string, ...args: readonly string[]): Promise<CommandOutcome> {
-    command([program, ...args].map(quoted).join(' '));
-    return this.#run([program, ...args], output);
+  async show(...line: Command): Promise<CommandOutcome> {
+    command(asTyped(line));
+    return this.#run(line, output);
   }
 
-  async quietly(program: string, ...args: readonly string[]): Promise<CommandOutcome> {
-    return this.#run([program, ...args], () => undefined);
+  /** Two at the same moment. */
+  async showBoth(one: Command, other: Command): Promise<readonly [CommandOutcome, CommandOutcome]> {
+    command(`${asTyped(one)} & ${asTyped(other)} & wait`);
+    return Promise.all([this.#run(one, output), this.#run(other, output)]);
   }
 
-  async #run(
-    [program = '', ...args]: readonly string[],
-    heard: (line: string) => void,
-  ): Promise<CommandOutcome> {
+  async quietly(...line: Command): Promise<CommandOutcome> {
+    return this.#run(line, () => undefined);
+  }
+
+  async #run([program, ...args]: Command, heard: (line: string) => void): Promise<CommandOutcome> {
     const { cwd, env, signal } = this.#options;
     const running = execa(program, args, {
       cwd,
@@ -48,6 +54,10 @@ export class Shell {
     const { exitCode, all } = await running;
     return { exitCode: exitCode ?? 1, text: all };
   }
+}
+
+function asTyped(words: Command): string {
+  return words.map(quoted).join(' ');
 }
 
 function quoted(word: string): string {

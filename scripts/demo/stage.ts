@@ -1,3 +1,5 @@
+import type { Guard } from './guard.ts';
+
 /** What an attempt to take a pod away came to. */
 export interface Attempt {
   readonly allowed: boolean;
@@ -10,20 +12,36 @@ export interface Attempt {
 /** Terminating pods are `going`. */
 export type Presence = 'there' | 'going' | 'gone';
 
+/** What the guard counts of members that vote. */
+export interface Health {
+  readonly voters: number;
+  readonly healthy: number;
+}
+
 /** Where the demo plays: with an API server, or with the reviews that one would send. */
 export interface Stage {
+  readonly guard: Guard;
+  /** Shows what makes pods guarded, until it does. */
+  protect(): Promise<void>;
+  /** Shows the cluster as the guard sees it, which has to be like this. */
+  showCluster(leader: string, health: Health): Promise<void>;
   /** As `kubectl delete pod` does it; ends once an allowed one is gone. */
   deletePod(pod: string): Promise<Attempt>;
+  /** The same for two pods at the same moment. */
+  deleteBoth(pods: readonly [string, string]): Promise<readonly [Attempt, Attempt]>;
+  /** Shows where the guard has entered that this pod may go, if that can be seen. */
+  showLedger(pod: string): Promise<void>;
   /** As `kubectl drain` does it, for the node of this pod; ends once an allowed one is gone. */
   drain(pod: string): Promise<Attempt>;
   /** A delete as a dry run, which is not shown. */
   dryRun(pod: string): Promise<Attempt>;
   presence(pod: string): Promise<Presence>;
-  /** Brings a pod back that went, and its member with it. */
+  /** Brings a pod back that went, and its member with it, until all members are healthy. */
   bringBack(pod: string): Promise<void>;
   /** Commands to try afterwards. */
   suggestions(leader: string, follower: string): readonly string[];
   /** Until the signal: pods that go come back after a while. */
   keepRunning(signal: AbortSignal): Promise<void>;
+  /** The stage, and the guard with it. */
   stop(): Promise<void>;
 }
