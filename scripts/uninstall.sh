@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Takes etcd-guard out of a cluster. The webhook configuration goes first: from then on nothing is
+# refused any more, whatever becomes of the rest. Safe to run again, and on what is only half there.
+# Pods of etcd and their data are not touched.
+#
+#   scripts/uninstall.sh [--keep-guards] [--dry-run]
+#
+#   --keep-guards   leave what was set up per etcd cluster: the EtcdGuards and their definition, labels,
+#                   and the rights to their Secrets. Installed again, the same clusters are guarded
+#   --dry-run       only print the commands
+#   --help          this text
+#
+#   KUBECTL         which kubectl, with arguments if need be (default kubectl)
+#
+# Before: note that without --keep-guards all EtcdGuards of the cluster are deleted.
+set -euo pipefail
+
+usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
+say() { printf 'uninstall.sh: %s\n' "$*" >&2; }
+
+keep_guards='' dry_run=''
+for argument in "$@"; do
+  case "$argument" in
+    --keep-guards) keep_guards=1 ;;
+    --dry-run) dry_run=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+read -ra kubectl <<<"${KUBECTL:-kubectl}"
+command -v "${kubectl[0]}" >/dev/null || { say "${kubectl[0]} is not installed"; exit 1; }
+
+failed=''
+# run WHAT ARGUMENT...: one step. What fails is said and the next step tried all the same.
+run() {
+  local what="$1"
+  shift
+  if [ -n "$dry_run" ]; then printf '%s\n' "${kubectl[*]} $*"; return; fi
+  "${kubectl[@]}" "$@" || { say "failed: $what"; failed=1; }
+}
+
+# serves TYPE: whether the server knows such objects; one that it does not know is not there either.
+serves() { [ -n "$dry_run" ] || "${kubectl[@]}" get "$1" -A --ignore-not-found >/dev/null 2>&1; }
+
+if [ -z "$dry_run" ]; then
+  "${kubectl[@]}" get namespaces >/dev/null || { say 'the API server does not answer: nothing was changed'; exit 1; }
+fi
+
+run 'the webhook configuration: pods may still be refused' \
+  delete validatingwebhookconfiguration etcd-guard --ignore-not-found
+if [ -n "$failed" ]; then
+  say 'stopping here: without a guard, but with its webhook configuration, etcd pods could not be deleted'
+  exit 1
+fi
+
+# The companion floor (deploy/webhook/components/role-floor), where it was added.
+for type in validatingadmissionpolicybinding validatingadmissionpolicy; do
+  if serves "$type"; then run "the $type" delete "$type" leader-floor.etcd-guard.io --ignore-not-found; fi
+done
+
+run 'the namespace etcd-guard' delete namespace etcd-guard --ignore-not-found
+run 'the cluster-wide rights' delete clusterrolebinding,clusterrole --ignore-not-found \
+  etcd-guard etcd-guard-certificate etcd-guard-role-labels
+
+if [ -z "$keep_guards" ]; then
+  run 'the rights to Secrets' delete rolebinding,role -A --field-selector=metadata.name=etcd-guard-secrets
+  run 'the EtcdGuards and their definition' delete crd etcdguards.etcd-guard.io --ignore-not-found
+  run 'the labels on namespaces' label namespaces -l etcd-guard.io/protect etcd-guard.io/protect-
+  run 'the labels on pods' label pods -A -l etcd-guard.io/role etcd-guard.io/role-
+fi
+
+if [ -n "$failed" ]; then say 'not all of it is gone: see above, then run this again'; exit 1; fi
+if [ -n "$dry_run" ]; then exit 0; fi
+if [ -n "$keep_guards" ]; then say 'etcd-guard is gone; the EtcdGuards are still there, and guard nothing'; exit 0; fi
+say 'etcd-guard is gone, and nothing of it is left'
