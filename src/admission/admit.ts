@@ -2,6 +2,12 @@ import { getsHandOff } from '../decision/hand-off.ts';
 import type { Guard } from '../decision/situation.ts';
 import type { GuardLabels, HandOffOutcome, Recorder } from '../telemetry/recorder.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import {
+  announcementOfFailure,
+  announcementsOf,
+  type Announce,
+  type Announcement,
+} from './announce.ts';
 import { deadlineFor } from './deadline.ts';
 import { GuardSourceError } from './guard-source.ts';
 import { hear, type GuardedRequest, type HearingContext, type Judgement } from './hearing.ts';
@@ -22,6 +28,7 @@ import { decodeReview, type AdmissionRequest, type ReviewContext } from './revie
 export interface AdmitContext extends HearingContext {
   readonly recorder: Recorder;
   readonly log: Logger;
+  readonly announce: Announce;
   /** Milliseconds of a clock that never goes back; the one that `arrivedAtMs` was read from. */
   readonly monotonicMs: () => number;
 }
@@ -78,6 +85,7 @@ async function answer(
   } catch (error) {
     accountFailure(request, error, at, context);
     const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
+    tell(announcementOfFailure(request, message), context);
     return errored(asked, message);
   }
 }
@@ -100,8 +108,9 @@ function account(
   request: GuardedRequest,
   judgement: Judgement,
   at: ReviewContext,
-  { recorder, log, monotonicMs }: AdmitContext,
+  context: AdmitContext,
 ): void {
+  const { recorder, log, monotonicMs } = context;
   const { verdict, guard } = judgement;
   const durationMs = monotonicMs() - at.arrivedAtMs;
   const labels = labelsOf(guard);
@@ -128,6 +137,16 @@ function account(
   // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
   if (guard === null) log.debug(line, 'decided');
   else log.info(line, 'decided');
+  tell(announcementsOf(request, judgement, outcome), context);
+}
+
+/** Whatever comes of it: the answer is decided, and stays. */
+function tell(told: readonly Announcement[], { announce, log }: AdmitContext): void {
+  try {
+    for (const one of told) announce(one);
+  } catch (error) {
+    log.error({ err: error }, 'could not announce a decision');
+  }
 }
 
 /** Whoever reads the log after the caller has gone should not have to guess. */

@@ -35,9 +35,19 @@ export interface Found {
   readonly clusters: readonly GuardedCluster[];
 }
 
+/** An object, as an Event would name it; `uid` is null where it is not known, or is none's. */
+export interface ObjectReference {
+  readonly kind: 'Pod' | 'EtcdGuard';
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string | null;
+}
+
 /** One guard with its pods, as they were read for one target. */
 export interface GuardedCluster {
   readonly guard: Guard;
+  /** Of the guard's object; a guard from a file has none. */
+  readonly uid?: string;
   /** Why its cluster can't be asked, however it answers: a Secret is missing, the guard is wrong. */
   readonly fault?: string;
   readonly pods: readonly PodFacts[];

@@ -1,6 +1,12 @@
 import type { ClusterView } from '../decision/cluster-view.ts';
 import { decide, viewIn } from '../decision/decide.ts';
-import type { Guard, HandOffState, Obstacle, Situation } from '../decision/situation.ts';
+import type {
+  Guard,
+  HandOffState,
+  Obstacle,
+  Situation,
+  TargetFacts,
+} from '../decision/situation.ts';
 import type { Allow, HandOff, Step, Verdict } from '../decision/verdict.ts';
 import { EtcdRequestError } from '../etcd/port.ts';
 import type { Deadline } from './deadline.ts';
@@ -12,6 +18,7 @@ import {
   type GuardSource,
   type Held,
   type NewReservation,
+  type ObjectReference,
 } from './guard-source.ts';
 import type { AdmissionRequest } from './review.ts';
 
@@ -28,6 +35,8 @@ export interface Judgement {
   /** What etcd looked like at the end; null if it was not asked. */
   readonly view: ClusterView | null;
   readonly handOff: HandOffState;
+  /** The pod, then the guards that select it. */
+  readonly about: readonly ObjectReference[];
 }
 
 /** A request that takes a pod away. */
@@ -114,11 +123,11 @@ class Hearing {
     let situation = read;
     for (;;) {
       const decision = decide(situation);
-      if (decision.kind === 'deny') return this.#judgement(decision, situation);
+      if (decision.kind === 'deny') return this.#judgement(decision, situation, clusters);
       if (decision.kind === 'allow') {
         const secured = await this.#secure(decision, cluster, situation);
         if (secured === 'again') return 'again';
-        if (secured === 'secured') return this.#judgement(decision, situation);
+        if (secured === 'secured') return this.#judgement(decision, situation, clusters);
         situation = hindered(situation, { kind: 'LedgerUnavailable', cause: secured.cause });
       } else if (cluster === undefined || this.#deadline.remainingMs() <= 0) {
         situation = hindered(situation, { kind: 'OutOfTime' });
@@ -153,9 +162,14 @@ class Hearing {
     };
   }
 
-  #judgement(verdict: Verdict, situation: Situation): Judgement {
+  #judgement(
+    verdict: Verdict,
+    situation: Situation,
+    clusters: readonly GuardedCluster[],
+  ): Judgement {
     const guard = situation.guards[0] ?? null;
-    return { verdict, guard, view: viewIn(situation), handOff: this.#handOff };
+    const about = referencesTo(situation.target, clusters);
+    return { verdict, guard, view: viewIn(situation), handOff: this.#handOff, about };
   }
 
   /** Sees to it that the ledger has the entry that an allow rests on. */
@@ -252,7 +266,9 @@ class Hearing {
 
   /** Another review of the same pod moves leadership: what came of it shows in ledger and cluster. */
   async #awaitOtherHandOff(): Promise<'again'> {
-    if (this.#deadline.remainingMs() <= AWAIT_EVERY_MS) throw notConfirmed();
+    // One more look has to fit in, or the refusal would speak of time and not of the hand-off.
+    const lookMs = this.#deadline.fullMemberMs / 4;
+    if (this.#deadline.remainingMs() <= AWAIT_EVERY_MS + lookMs) throw notConfirmed();
     await passing(AWAIT_EVERY_MS);
     return 'again';
   }
@@ -308,6 +324,22 @@ class Hearing {
       clearTimeout(timer);
     }
   }
+}
+
+function referencesTo(
+  { namespace, name, uid }: TargetFacts,
+  clusters: readonly GuardedCluster[],
+): readonly ObjectReference[] {
+  const pod: ObjectReference = { kind: 'Pod', namespace, name, uid };
+  return [
+    pod,
+    ...clusters.map(({ guard, uid: guardUid = null }): ObjectReference => ({
+      kind: 'EtcdGuard',
+      namespace: guard.namespace,
+      name: guard.name,
+      uid: guardUid,
+    })),
+  ];
 }
 
 /** Something else than etcd took longer than the request may. */

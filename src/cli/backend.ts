@@ -1,11 +1,14 @@
+import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
 
 /** Where `serve` has its guards from. */
 export interface Backend {
   readonly source: GuardSource;
+  readonly announce: Announce;
   /** What goes on beside the reviews, from the moment that these are served. */
   start(): { stop(): void };
-  close(): void;
+  /** Ends within a few seconds, whoever does not answer. */
+  close(): Promise<void> | void;
 }
 
 /** What the user gave can't be used; a line for each reason. */

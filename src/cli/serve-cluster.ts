@@ -4,19 +4,22 @@ import { connectKubernetes, type KubernetesConnection } from '../kubernetes/clie
 import { ClusterReader } from '../kubernetes/cluster-reader.ts';
 import { findClusterAccess } from '../kubernetes/kube-config.ts';
 import { KubernetesSource } from '../kubernetes/kubernetes-source.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import { UsageError, type Backend } from './backend.ts';
+import { keepEvents } from './keep-events.ts';
 
 /** What guards from a cluster need. */
 export interface ClusterContext {
   readonly recorder: Recorder;
+  readonly log: Logger;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** Guards from EtcdGuard objects; throws a UsageError if there is no usable configuration. */
 export async function openCluster(
   kubeconfig: string | null,
-  { recorder, environment }: ClusterContext,
+  { recorder, log, environment }: ClusterContext,
 ): Promise<Backend> {
   const api = await connectToCluster(kubeconfig, environment);
   const reader = new ClusterReader({
@@ -27,10 +30,13 @@ export async function openCluster(
     viewed: () => undefined,
   });
   const source = new KubernetesSource(reader);
+  const events = keepEvents(api, log);
   return {
     source,
+    announce: events.announce,
     start: () => ({ stop: () => undefined }),
-    close() {
+    async close() {
+      await events.close();
       reader.close();
       api.close();
     },

@@ -38,7 +38,7 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
     const backend =
       guards.kind === 'files'
         ? await openGuardFiles(guards.files, { recorder, log })
-        : await openCluster(guards.kubeconfig, { recorder, environment });
+        : await openCluster(guards.kubeconfig, { recorder, log, environment });
     await run(config, backend, { streams, version, recorder, log });
     return 0;
   } catch (error) {
@@ -78,19 +78,20 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   log.info({ delayMs: config.shutdownDelayMs }, 'stopping');
   await servers.shutdown(config.shutdownDelayMs);
   for (const one of running) one.stop();
-  backend.close();
+  await backend.close();
   log.info('stopped');
 }
 
 function webhookServer(
   certificate: ServingCertificate,
-  { source }: Backend,
+  { source, announce }: Backend,
   { recorder, log }: Running,
 ): WebhookServer {
   const handle = createReviewHandler({
     guards: source,
     recorder,
     log,
+    announce,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
   });

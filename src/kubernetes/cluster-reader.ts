@@ -126,6 +126,7 @@ export class ClusterReader {
     const pods = withoutReusedIps(live).map((one) => podFacts(one, guard.spec, cordoned));
     return {
       guard: decided,
+      uid: guard.uid,
       pods,
       endpoints: pods.map(({ name, address }) => ({ pod: name, address })),
       ...(connection.fault === undefined
@@ -186,11 +187,12 @@ const UNREACHABLE: EtcdCluster = {
 
 /** A guard that is only named: one of several, one that can't be read, one whose pods can't be read. */
 export function unreadCluster(
-  { metadata: { namespace = '', name } }: KubernetesObject,
+  { metadata: { namespace = '', name, uid } }: KubernetesObject,
   guard: EtcdGuard | null,
   fault: string,
 ): GuardedCluster {
   return {
+    uid,
     guard: guard === null ? { namespace, name, policy: DEFAULT_POLICY } : decisionGuard(guard),
     ...(fault !== '' && { fault }),
     pods: [],

@@ -1,0 +1,107 @@
+import type { HandOffOutcome } from '../telemetry/recorder.ts';
+import type { GuardedRequest, Judgement } from './hearing.ts';
+import type { ObjectReference } from './guard-source.ts';
+
+/** Something that people should find beside the objects that it is about. */
+export interface Announcement {
+  readonly about: readonly ObjectReference[];
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase, of a closed set: together with the object and the type it tells what is the same. */
+  readonly reason: string;
+  /** What was done about the request. */
+  readonly action: 'Refused' | 'Allowed' | 'MovedLeadership';
+  /** One line of any length. */
+  readonly message: string;
+}
+
+/** The port to whoever tells people; returns at once, never throws, and may drop what is too much. */
+export type Announce = (announcement: Announcement) => void;
+
+type Tone = Pick<Announcement, 'type' | 'reason'>;
+
+/** Of what may go, only this: nobody vouched for it, or somebody should hear of it. */
+const LET_THROUGH: Partial<Readonly<Record<Judgement['verdict']['reason'], Tone>>> = {
+  BreakGlass: { type: 'Warning', reason: 'BreakGlass' },
+  KnownDown: { type: 'Normal', reason: 'KnownDown' },
+  // Not the names of the refusals: what was let go must not vanish in a count of what was refused.
+  Unverifiable: { type: 'Warning', reason: 'UnverifiableAllowed' },
+  QuorumAtRisk: { type: 'Warning', reason: 'QuorumAtRiskAllowed' },
+};
+
+/** Longer user names are cut. */
+const LONGEST_USER = 100;
+
+/** What there is to tell of a judgement: nothing of dry runs, of pods that nobody guards, of plain allows. */
+export function announcementsOf(
+  request: GuardedRequest,
+  judgement: Judgement,
+  handOff: HandOffOutcome | null,
+): readonly Announcement[] {
+  if (request.dryRun || judgement.guard === null) return [];
+  const { about, verdict } = judgement;
+  const told: Announcement[] = [];
+  if (handOff === 'moved') told.push(moved(request, judgement));
+  if (verdict.kind === 'deny') {
+    const message = `${asked(request)} refused: ${verdict.message}`;
+    told.push({
+      about,
+      action: 'Refused',
+      message,
+      type: 'Warning',
+      reason: refusal(verdict, handOff),
+    });
+  } else {
+    const tone = LET_THROUGH[verdict.reason];
+    const message = `${asked(request)} allowed: ${verdict.message}`;
+    if (tone !== undefined) told.push({ about, action: 'Allowed', message, ...tone });
+  }
+  return told;
+}
+
+/** What there is to tell of a request that was refused without a judgement, for the reason given. */
+export function announcementOfFailure(
+  request: GuardedRequest,
+  message: string,
+): readonly Announcement[] {
+  if (request.dryRun) return [];
+  const { subject, namespace, name } = request;
+  const uid = subject.kind === 'delete' ? subject.pod.uid : null;
+  return [
+    {
+      about: [{ kind: 'Pod', namespace, name, uid }],
+      type: 'Warning',
+      reason: 'InternalError',
+      action: 'Refused',
+      message: `${asked(request)} refused: ${message}`,
+    },
+  ];
+}
+
+/** A hand-off that did not come about has a name of its own: it has causes of its own. */
+function refusal({ reason }: Judgement['verdict'], handOff: HandOffOutcome | null): string {
+  if (handOff === 'failed') return 'HandOffFailed';
+  return handOff === 'refused' ? 'HandOffRefused' : reason;
+}
+
+function moved(request: GuardedRequest, { about, guard, view }: Judgement): Announcement {
+  const cluster = guard === null ? '' : ` of etcd cluster ${guard.namespace}/${guard.name}`;
+  const { leader } = view ?? {};
+  const id = leader?.kind === 'confirmed' ? leader.id : null;
+  const next = view?.members.find((member) => member.id === id);
+  const to = next === undefined ? '' : ` to ${next.pods[0] ?? `member ${next.id}`}`;
+  return {
+    about,
+    type: 'Normal',
+    reason: 'LeadershipMoved',
+    action: 'MovedLeadership',
+    message: `${asked(request)}: leadership${cluster} was moved from ${request.name}${to} first.`,
+  };
+}
+
+/** `Eviction of etcd-0 by alice` */
+function asked({ subject, name, user }: GuardedRequest): string {
+  const what = subject.kind === 'delete' ? 'Delete' : 'Eviction';
+  const who = user.name.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+  const shown = who.length <= LONGEST_USER ? who : `${who.slice(0, LONGEST_USER).toWellFormed()}…`;
+  return `${what} of ${name}${shown === '' ? '' : ` by ${shown}`}`;
+}
