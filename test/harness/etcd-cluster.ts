@@ -1,7 +1,12 @@
 import { execa } from 'execa';
 import { z } from 'zod';
 import { join } from 'node:path';
-import { CertificateAuthority, type CertificateFiles } from './certificates.ts';
+import {
+  CertificateAuthority,
+  type Certificate,
+  type CertificateFiles,
+  type CertificateRequest,
+} from './certificates.ts';
 import { freePort } from './loopback.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from './reaper.ts';
@@ -362,6 +367,12 @@ export class EtcdCluster {
   async addUser({ username, password }: EtcdCredentials, role?: string): Promise<void> {
     await this.#command('user', 'add', `${username}:${password}`);
     if (role !== undefined) await this.#command('user', 'grant-role', username, role);
+  }
+
+  /** Another certificate of the authority that members and clients of a cluster with TLS share. */
+  async issue(request: CertificateRequest): Promise<Certificate> {
+    if (this.#authority === undefined) throw new Error('the cluster has no TLS');
+    return this.#authority.issue(request);
   }
 
   /** Ends every member and removes the data. */
