@@ -35,6 +35,8 @@ export interface GuardOptions {
   /** Of `serve`: where its guards come from. */
   readonly args: readonly string[];
   readonly replicas: number;
+  /** Where the replicas would be pods; they keep their Lease there. */
+  readonly namespace?: string;
 }
 
 interface Replica {
@@ -66,9 +68,9 @@ export class Guard {
     const names = ['127.0.0.1', 'localhost'];
     await authority.issueFiles(directory, 'guard', { commonName: 'etcd-guard', names });
     const others = Array.from({ length: replicas - 1 }, (_, index) =>
-      startReplica(`replica ${index + 2}`, options),
+      startReplica(index + 2, options),
     );
-    const started = await Promise.all([startReplica('replica 1', options), ...others]);
+    const started = await Promise.all([startReplica(1, options), ...others]);
     const front = replicas > 1 ? await Front.start(started.map(({ https }) => https)) : null;
     return new Guard(started, front, authority.cert);
   }
@@ -126,7 +128,12 @@ export class Guard {
   }
 }
 
-async function startReplica(name: string, { directory, args }: GuardOptions): Promise<Replica> {
+async function startReplica(
+  number: number,
+  { directory, args, namespace }: GuardOptions,
+): Promise<Replica> {
+  // As the Deployment that ships has them.
+  const pod = namespace && { POD_NAMESPACE: namespace, POD_NAME: `etcd-guard-${number}` };
   const process = await ManagedProcess.start(
     globalThis.process.execPath,
     [
@@ -139,7 +146,7 @@ async function startReplica(name: string, { directory, args }: GuardOptions): Pr
       '--tls-key=guard.key',
       '--shutdown-delay=0s',
     ],
-    { name, cwd: directory },
+    { name: `replica ${number}`, cwd: directory, env: { ...globalThis.process.env, ...pod } },
   );
   const [line] = await process.waitForOutput(/^\{.*"msg":"listening".*\}$/m);
   return { process, ...listeningSchema.parse(JSON.parse(line)) };

@@ -7,7 +7,7 @@ import { webhookConfiguration } from '../../test/harness/admission-webhook.ts';
 import type { EtcdCluster } from '../../test/harness/etcd-cluster.ts';
 import { etcdPod, runsMembersOf } from '../../test/harness/etcd-pods.ts';
 import type { KubeApiserver } from '../../test/harness/kube-apiserver.ts';
-import { KubeError } from '../../test/harness/kube-client.ts';
+import { KubeError, type KubeObject } from '../../test/harness/kube-client.ts';
 import { startKubelet, type Kubelet } from '../../test/harness/kubelet.ts';
 import { until } from '../../test/harness/until.ts';
 import { Guard } from './guard.ts';
@@ -17,6 +17,7 @@ import type { Command, CommandOutcome, Shell } from './shell.ts';
 import type { Attempt, Presence, Stage } from './stage.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
+const GUARDS = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards';
 const GUARD_FILE = 'etcd-guard.yaml';
 /** How long a deleted pod stays away once the story is over. */
 const AWAY_MS = 10_000;
@@ -37,6 +38,8 @@ export class KubernetesStage implements Stage {
   readonly guard: Guard;
   readonly #parts: Parts;
   readonly #kubelets: readonly Kubelet[];
+  /** Which of both were in the ledger. */
+  #reserved: readonly string[] = [];
 
   private constructor(parts: Parts, guard: Guard, kubelets: readonly Kubelet[]) {
     this.#parts = parts;
@@ -51,6 +54,7 @@ export class KubernetesStage implements Stage {
       directory,
       args: [`--kubeconfig=${kubeconfig}`],
       replicas: 2,
+      namespace: 'etcd-guard',
     });
     const run = runsMembersOf(etcd);
     const kubelets = await Promise.all(
@@ -95,20 +99,28 @@ export class KubernetesStage implements Stage {
 
   async deleteBoth([one, other]: readonly [string, string]): Promise<readonly [Attempt, Attempt]> {
     const sinceMs = Date.now();
-    const outcomes = await this.#parts.shell.showBoth(deleting(one), deleting(other));
+    const { api } = this.#parts;
+    const pods = await Promise.all([one, other].map((pod) => api.admin.get(`${PODS}/${pod}`)));
+    const [reserved, outcomes] = await this.#reservedDuring(() =>
+      this.#parts.shell.showBoth(deleting(one), deleting(other)),
+    );
+    const inLedger = pods.filter(({ metadata: { uid = '' } }) => reserved.has(uid));
+    this.#reserved = inLedger.map(({ metadata }) => metadata.name);
     return Promise.all([
       this.#attemptOf(one, outcomes[0], sinceMs),
       this.#attemptOf(other, outcomes[1], sinceMs),
     ]);
   }
 
-  async showLedger(pod: string): Promise<void> {
-    const path = '-o=jsonpath={.status.disruptedPods}';
-    const { text } = await this.#succeeds('kubectl', 'get', 'etcdguard', 'etcd', path);
-    const pods = Object.values(ledgerSchema.parse(JSON.parse(text))).map((entry) => entry.pod);
-    check(pods.join() === pod, `the ledger has an entry for ${pod}, and for no other pod`);
-    remark('a replica writes there what it allows, before it does: so the other one knows');
+  async showReservation(pod: string): Promise<void> {
+    const pods = this.#reserved.join(', ');
+    check(pods === pod, `${pod} was reserved, and no other; but reserved were: ${pods || 'none'}`);
+    remark(
+      `before it went, ${pod} stood in the EtcdGuard's status.disruptedPods, where every replica looks`,
+    );
   }
+
+  async showEvents(): Promise<void> {}
 
   async drain(pod: string): Promise<Attempt> {
     // Pods that no controller has made are only drained with --force.
@@ -152,6 +164,7 @@ export class KubernetesStage implements Stage {
       `kubectl delete pod ${follower}`,
       `kubectl drain ${nodeOf(leader)} --force; kubectl uncordon ${nodeOf(leader)}`,
       'kubectl get pods --watch',
+      'kubectl describe etcdguard etcd',
     ];
   }
 
@@ -176,6 +189,31 @@ export class KubernetesStage implements Stage {
     await this.guard.stop();
     await Promise.all(this.#kubelets.map((kubelet) => kubelet.stop()));
     await this.#parts.api.stop();
+  }
+
+  /** The uids of pods that stood in the guard's ledger at any time meanwhile. */
+  async #reservedDuring<T>(what: () => Promise<T>): Promise<readonly [ReadonlySet<string>, T]> {
+    const reserved = new Set<string>();
+    const { promise: watching, resolve } = Promise.withResolvers<void>();
+    const heard = ({ status }: KubeObject): void => {
+      const { disruptedPods } = ledgerSchema.parse(status ?? {});
+      for (const uid of Object.keys(disruptedPods)) reserved.add(uid);
+    };
+    const ended = new AbortController();
+    const handlers = {
+      synced: (): void => resolve(),
+      changed: heard,
+      deleted: heard,
+    };
+    // Should it end early, what it has not heard is missed below.
+    const watch = this.#parts.api.admin
+      .watch(GUARDS, handlers, ended.signal)
+      .catch(() => undefined);
+    await Promise.race([watching, watch]);
+    const result = await what();
+    ended.abort();
+    await watch;
+    return [reserved, result];
   }
 
   async #attempt(pod: string, trying: () => Promise<CommandOutcome>): Promise<Attempt> {
@@ -234,7 +272,9 @@ function guardManifest({ members }: EtcdCluster): string {
   });
 }
 
-const ledgerSchema = z.record(z.string(), z.object({ pod: z.string() }));
+const ledgerSchema = z.looseObject({
+  disruptedPods: z.record(z.string(), z.unknown()).default({}),
+});
 
 const conditionsSchema = z.object({
   conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),

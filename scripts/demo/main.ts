@@ -107,7 +107,8 @@ async function commandsIn(directory: string, api: KubeApiserver | null): Promise
   await script('etcd-guard', `'${process.execPath}' '${PROGRAM}'`);
   if (api !== null) {
     const kubectl = requireBinary('kubectl', api.binaries);
-    await script('kubectl', `'${kubectl}' --cache-dir='${join(directory, 'kubectl-cache')}'`);
+    // It keeps what it has heard of the server below HOME; flags are not for plugins.
+    await script('kubectl', `env HOME='${directory}' '${kubectl}'`);
     await script('kubectl-etcd_guard', `'${process.execPath}' '${PROGRAM}'`);
   }
   return bin;

@@ -91,7 +91,10 @@ export class ReviewsStage implements Stage {
   }
 
   /** It is in the guard's memory. */
-  async showLedger(): Promise<void> {}
+  async showReservation(): Promise<void> {}
+
+  /** There is nowhere to write them to but the log. */
+  async showEvents(): Promise<void> {}
 
   async drain(pod: string): Promise<Attempt> {
     this.#show('CREATE pods/eviction', pod);

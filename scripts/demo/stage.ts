@@ -29,13 +29,15 @@ export interface Stage {
   deletePod(pod: string): Promise<Attempt>;
   /** The same for two pods at the same moment. */
   deleteBoth(pods: readonly [string, string]): Promise<readonly [Attempt, Attempt]>;
-  /** Shows where the guard has entered that this pod may go, if that can be seen. */
-  showLedger(pod: string): Promise<void>;
+  /** Of two at the same moment: shows how every replica knew that this one was going, where that can be seen. */
+  showReservation(pod: string): Promise<void>;
   /** As `kubectl drain` does it, for the node of this pod; ends once an allowed one is gone. */
   drain(pod: string): Promise<Attempt>;
   /** A delete as a dry run, which is not shown. */
   dryRun(pod: string): Promise<Attempt>;
   presence(pod: string): Promise<Presence>;
+  /** Shows what others find of it afterwards, these reasons among them, if they do. */
+  showEvents(reasons: readonly string[]): Promise<void>;
   /** Brings a pod back that went, and its member with it, until all members are healthy. */
   bringBack(pod: string): Promise<void>;
   /** Commands to try afterwards. */

@@ -21,6 +21,7 @@ export async function tell(scene: Scene): Promise<Refusals> {
   const reason = await oneOfTwoAtTheSameMoment(scene);
   await theLeaderIsHandedOff(scene);
   await protectionFollowsTheLeader(scene);
+  await scene.stage.showEvents(['LeaderProtected', 'QuorumAtRisk', 'LeadershipMoved']);
   return new Map([
     ['delete/LeaderProtected', 2],
     ['delete/QuorumAtRisk', 1],
@@ -82,7 +83,7 @@ async function oneOfTwoAtTheSameMoment(scene: Scene): Promise<'QuorumAtRisk' | '
   refused(other.attempt, neededBy(other.pod), unproven);
   await stays(scene, other.pod);
   remark(outcomes.map(({ pod, attempt }) => `${pod}: ${attempt.outcome}`).join('; '));
-  await stage.showLedger(one.pod);
+  await stage.showReservation(one.pod);
   await comesBack(scene, one.pod);
   return other.attempt.text.includes(unproven) ? 'Unverifiable' : 'QuorumAtRisk';
 }
