@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   guards: ['decision', 'etcd', 'admission'],
   kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards'],
   server: ['admission'],
+  certificates: ['kubernetes', 'server'],
   'config.ts': ['server', 'telemetry'],
   cli: [
     'decision',
@@ -23,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'guards',
     'kubernetes',
     'server',
+    'certificates',
     'config.ts',
   ],
   'main.ts': ['cli', 'config.ts'],
@@ -80,6 +82,20 @@ describe('the layout of src', () => {
       return !ports.test(target);
     });
     expect(wrong).toEqual([]);
+  });
+
+  test('certificates use the API server through its port, know a certificate as the server does, and are told the time', () => {
+    const wrong = imports().filter(
+      ({ file, target }) =>
+        place(file) === 'certificates' &&
+        !/^(certificates\/.*|kubernetes\/api|server\/certificate)\.ts$/.test(target),
+    );
+    expect(wrong).toEqual([]);
+    for (const file of filesOf(join(SRC, 'certificates'))) {
+      expect(readFileSync(join(SRC, 'certificates', file), 'utf8'), `in ${file}`).not.toMatch(
+        /Date\.now|new Date\(\)|performance\.|Math\.random/,
+      );
+    }
   });
 
   test('the decision knows no library, clock or environment', () => {

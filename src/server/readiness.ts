@@ -22,6 +22,9 @@ export function createReadiness(
   return async () => {
     if (webhook.draining) return { ready: false, why: 'shutting down' };
     if (!webhook.server.listening) return { ready: false, why: 'not listening yet' };
+    if (webhook.certificate === null) {
+      return { ready: false, why: 'no certificate to serve yet; the log says why' };
+    }
     const nowMs = performance.now();
     if (last === undefined || nowMs - checkedAtMs > cacheMs) {
       checkedAtMs = nowMs;
@@ -33,10 +36,10 @@ export function createReadiness(
 
 async function checkHandshake(webhook: WebhookServer): Promise<Readiness> {
   try {
-    const expected = webhook.certificate.fingerprint;
+    const expected = webhook.certificate?.fingerprint;
     const served = await servedFingerprint(webhook);
     // It may have been replaced while we looked: then either is right.
-    if (served === expected || served === webhook.certificate.fingerprint) return { ready: true };
+    if (served === expected || served === webhook.certificate?.fingerprint) return { ready: true };
     return { ready: false, why: 'the HTTPS port serves another certificate than the current one' };
   } catch (error) {
     return { ready: false, why: `no TLS handshake with the HTTPS port: ${reasonOf(error)}` };

@@ -32,7 +32,8 @@ export interface WebhookLimits {
 
 /** What a webhook server is made from. */
 export interface WebhookOptions {
-  readonly certificate: ServingCertificate;
+  /** null: handshakes fail until there is one to use. */
+  readonly certificate: ServingCertificate | null;
   readonly handle: ReviewHandler;
   readonly events?: WebhookEvents;
   readonly limits?: Partial<WebhookLimits>;
@@ -80,7 +81,7 @@ export class WebhookServer {
   readonly #events: WebhookEvents;
   readonly #limits: WebhookLimits;
   readonly #tooLarge: Refusal;
-  #certificate: ServingCertificate;
+  #certificate: ServingCertificate | null;
   #draining = false;
 
   constructor(options: WebhookOptions) {
@@ -97,8 +98,8 @@ export class WebhookServer {
     this.connections = trackConnections(this.server);
   }
 
-  /** The certificate that new connections get. */
-  get certificate(): ServingCertificate {
+  /** The certificate that new connections get; null: none yet, and so no connection. */
+  get certificate(): ServingCertificate | null {
     return this.#certificate;
   }
 
@@ -124,8 +125,7 @@ export class WebhookServer {
     const checkMs = Math.max(10, Math.floor(senderMs / 40));
     const server = createServer(
       {
-        cert: this.#certificate.cert,
-        key: this.#certificate.key,
+        ...(this.#certificate && { cert: this.#certificate.cert, key: this.#certificate.key }),
         minVersion: 'TLSv1.2',
         handshakeTimeout: HANDSHAKE_MS,
         maxHeaderSize: MAX_HEADER_BYTES,

@@ -33,7 +33,12 @@ interface Seed {
 const KINDS: Readonly<Record<string, { readonly prefix: string; readonly plural: string }>> = {
   Pod: { prefix: '/api/v1', plural: 'pods' },
   Node: { prefix: '/api/v1', plural: 'nodes' },
+  Namespace: { prefix: '/api/v1', plural: 'namespaces' },
   Secret: { prefix: '/api/v1', plural: 'secrets' },
+  ValidatingWebhookConfiguration: {
+    prefix: '/apis/admissionregistration.k8s.io/v1',
+    plural: 'validatingwebhookconfigurations',
+  },
   EtcdGuard: { prefix: '/apis/etcd-guard.io/v1alpha1', plural: 'etcdguards' },
 };
 
@@ -175,7 +180,11 @@ export class FakeKubernetes implements KubernetesApi {
       const key = keyOf(resource, name);
       const before = this.#objects.get(key);
       if (before === undefined) throw new ApiError('not-found', `there is no ${plural} ${name}`);
-      return this.#store(key, asObject(merged(before, patch)));
+      const next = asObject(merged(before, patch));
+      if (next.metadata.resourceVersion !== before.metadata.resourceVersion) {
+        throw new ApiError('conflict', `${plural} ${name} has been modified`);
+      }
+      return this.#store(key, next);
     });
   }
 
