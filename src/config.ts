@@ -18,6 +18,8 @@ export interface ServeConfig {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   readonly logLevel: LogLevel;
   readonly shutdownDelayMs: number;
+  /** Whether members' pods are labelled with their role. */
+  readonly roleLabels: boolean;
 }
 
 /** `etcd-guard status`. */
@@ -83,6 +85,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       kubeconfig: { type: 'string' },
       'log-level': { type: 'string' },
       'shutdown-delay': { type: 'string' },
+      'role-labels': { type: 'boolean' },
     },
     words: [0, 0],
     read: readServe,
@@ -196,7 +199,14 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
     tls: tlsFiles(values, problems),
     logLevel: oneOf(values, 'log-level', LOG_LEVELS, problems) ?? 'info',
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
+    roleLabels: roleLabels(values, guards, problems),
   };
+}
+
+function roleLabels(values: Values, { kind }: GuardsConfig, problems: string[]): boolean {
+  const asked = values['role-labels'] === true;
+  if (asked && kind === 'files') problems.push('--guards and --role-labels exclude each other');
+  return asked;
 }
 
 function readStatus(values: Values, words: readonly string[], problems: string[]): StatusConfig {

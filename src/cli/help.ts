@@ -28,6 +28,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --tls-key FILE            with --guards alone, a self-signed one is made in memory otherwise
   --log-level LEVEL         debug, info, warn or error (default info)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
+  --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,
+                            for policies that can't ask etcd; needs the right to patch pods
 
 Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage or wrong guards.
 `,

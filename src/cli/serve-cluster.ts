@@ -2,57 +2,75 @@ import { connectEtcd } from '../etcd/connect.ts';
 import { ApiError } from '../kubernetes/api.ts';
 import { connectKubernetes, type KubernetesConnection } from '../kubernetes/client-node-api.ts';
 import { ClusterReader } from '../kubernetes/cluster-reader.ts';
-import { findClusterAccess } from '../kubernetes/kube-config.ts';
+import { findClusterAccess, type ClusterAccess } from '../kubernetes/kube-config.ts';
 import { KubernetesSource } from '../kubernetes/kubernetes-source.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import { UsageError, type Backend } from './backend.ts';
 import { keepEvents } from './keep-events.ts';
+import { keepStatus, type KeptStatus } from './keep-status.ts';
 
 /** What guards from a cluster need. */
 export interface ClusterContext {
   readonly recorder: Recorder;
   readonly log: Logger;
+  readonly roleLabels: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** Guards from EtcdGuard objects; throws a UsageError if there is no usable configuration. */
 export async function openCluster(
   kubeconfig: string | null,
-  { recorder, log, environment }: ClusterContext,
+  context: ClusterContext,
 ): Promise<Backend> {
-  const api = await connectToCluster(kubeconfig, environment);
+  const { recorder, environment } = context;
+  const access = findAccess(kubeconfig, environment);
+  const api = await connectToCluster(access);
   const reader = new ClusterReader({
     api,
     connect: (settings) => connectEtcd(settings, recorder),
     nowMs: () => Date.now(),
-    // The gauges of a cluster come from one replica only, or sums would double.
-    viewed: () => undefined,
+    viewed: (guard, view) => status?.reviewed(guard, view),
   });
+  let status: KeptStatus | null = null;
   const source = new KubernetesSource(reader);
-  const events = keepEvents(api, log);
+  const events = keepEvents(api, context.log);
   return {
     source,
     announce: events.announce,
-    start: () => ({ stop: () => undefined }),
+    start() {
+      const inPod = access.kind === 'service-account' ? api.namespace : null;
+      status = keepStatus({
+        ...context,
+        api,
+        reader,
+        namespace: environment['POD_NAMESPACE'] || inPod,
+        podName: environment['POD_NAME'] || null,
+      });
+      return { stop: () => undefined };
+    },
     async close() {
-      await events.close();
+      await Promise.all([status?.stop(), events.close()]);
       reader.close();
       api.close();
     },
   };
 }
 
-async function connectToCluster(
+function findAccess(
   kubeconfig: string | null,
   environment: ClusterContext['environment'],
-): Promise<KubernetesConnection> {
+): ClusterAccess {
   const access = findClusterAccess(kubeconfig, environment);
   if (access === null) {
     throw new UsageError([
       'no Kubernetes configuration: give --kubeconfig FILE, set KUBECONFIG, or use --guards FILE',
     ]);
   }
+  return access;
+}
+
+async function connectToCluster(access: ClusterAccess): Promise<KubernetesConnection> {
   try {
     return await connectKubernetes(access);
   } catch (error) {

@@ -38,7 +38,12 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
     const backend =
       guards.kind === 'files'
         ? await openGuardFiles(guards.files, { recorder, log })
-        : await openCluster(guards.kubeconfig, { recorder, log, environment });
+        : await openCluster(guards.kubeconfig, {
+            recorder,
+            log,
+            environment,
+            roleLabels: config.roleLabels,
+          });
     await run(config, backend, { streams, version, recorder, log });
     return 0;
   } catch (error) {

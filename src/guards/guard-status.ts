@@ -1,11 +1,13 @@
+import type { MemberId } from '../decision/member-id.ts';
+import type { Answer } from '../decision/situation.ts';
 import { disruptionsAllowed, type ClusterView, type MemberView } from '../decision/cluster-view.ts';
 
-/** One row of `status.members` of an EtcdGuard. */
+/** One row of `status.members` of an EtcdGuard: a member, or a pod that is no known member. */
 export interface MemberStatus {
   readonly pod: string | null;
-  readonly name: string;
-  readonly id: string;
-  readonly role: 'Leader' | 'Follower' | 'Learner';
+  readonly name: string | null;
+  readonly id: MemberId | null;
+  readonly role: 'Leader' | 'Follower' | 'Learner' | null;
   readonly health: MemberView['health'];
   readonly lag: number | null;
 }
@@ -34,16 +36,31 @@ export interface ClusterStatus {
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
 
+/** The guarded pods by name, and what they answered. */
+export interface Answered {
+  readonly pods: readonly { readonly name: string }[];
+  readonly answers: ReadonlyMap<string, Answer>;
+}
+
+const NOBODY: Answered = { pods: [], answers: new Map() };
+
 /** What etcd's answers amount to; `now` is RFC 3339. */
-export function clusterStatus(view: ClusterView, now: string): ClusterStatus {
+export function clusterStatus(
+  view: ClusterView,
+  now: string,
+  answered: Answered = NOBODY,
+): ClusterStatus {
   const leaderId = view.leader.kind === 'confirmed' ? view.leader.id : null;
   const leader = view.members.find(({ id }) => id === leaderId);
   return {
     leader: leader === undefined ? null : podOf(leader),
     ...(view.list === 'agreed' ? counts(view) : NOT_COUNTED),
     disruptionsAllowed: disruptionsAllowed(view),
-    members: view.members.map((member) => memberStatus(member, leaderId)),
-    conditions: conditions(reachable(view), healthy(view), now),
+    members: [
+      ...view.members.map((member) => memberStatus(member, leaderId)),
+      ...noMembers(view, answered),
+    ].sort(byName),
+    conditions: conditions(reachable(view, answered), healthy(view), now),
   };
 }
 
@@ -84,6 +101,25 @@ function memberStatus(member: MemberView, leaderId: string | null): MemberStatus
   };
 }
 
+function noMembers({ members }: ClusterView, { pods }: Answered): readonly MemberStatus[] {
+  const known = new Set(members.flatMap((member) => member.pods));
+  return pods
+    .filter(({ name }) => !known.has(name))
+    .map(({ name }) => ({
+      pod: name,
+      name: null,
+      id: null,
+      role: null,
+      health: 'Unknown',
+      lag: null,
+    }));
+}
+
+function byName(a: MemberStatus, b: MemberStatus): number {
+  const nameOf = ({ pod, name }: MemberStatus): string => pod ?? name ?? '';
+  return nameOf(a).localeCompare(nameOf(b), 'en', { numeric: true });
+}
+
 function conditions(reachableNow: Finding, healthyNow: Finding, now: string): readonly Condition[] {
   return [
     { type: 'Reachable', ...reachableNow, lastTransitionTime: now },
@@ -91,24 +127,41 @@ function conditions(reachableNow: Finding, healthyNow: Finding, now: string): re
   ];
 }
 
-function reachable({ list }: ClusterView): Finding {
-  return list === 'agreed'
-    ? {
+function reachable({ list }: ClusterView, answered: Answered): Finding {
+  switch (list) {
+    case 'agreed':
+      return {
         status: 'True',
         reason: 'QuorumAnswers',
         message: 'a quorum of voters answers with one member list',
-      }
-    : {
+      };
+    case 'several':
+      return {
+        status: 'False',
+        reason: 'SeveralMemberLists',
+        message: 'the pods answer for more than one cluster or member list',
+      };
+    case 'none':
+      return {
         status: 'False',
         reason: 'NoAgreedMemberList',
-        message: 'no quorum of voters answers with one member list',
+        message: [UNREACHABLE, ...silences(answered)].join('; '),
       };
+  }
+}
+
+const UNREACHABLE = 'no quorum of voters answers with one member list';
+
+function silences({ pods, answers }: Answered): readonly string[] {
+  return pods.flatMap(({ name }) => {
+    const answer = answers.get(name);
+    return answer === undefined || answer.kind === 'status' ? [] : `${name}: ${answer.cause}`;
+  });
 }
 
 function healthy(view: ClusterView): Finding {
   if (view.list !== 'agreed') {
-    const message = 'no quorum of voters answers with one member list';
-    return { status: 'Unknown', reason: 'NotReachable', message };
+    return { status: 'Unknown', reason: 'NotReachable', message: UNREACHABLE };
   }
   const { reason, sentence } = leadership(view);
   const sick = view.members.filter(({ learner, health }) => !learner && health !== 'Healthy');

@@ -128,8 +128,8 @@ function selectorIn(content: unknown): LabelSelector | null {
   return read.success && !hidden ? read.data.spec.selector : null;
 }
 
-/** Another version may show other things, which are written anew in any case. */
-function shownIn(content: unknown): EtcdGuard['status'] {
+/** `status` without `disruptedPods`. Another version may show other things, which are written anew. */
+export function shownIn(content: unknown): EtcdGuard['status'] {
   const given = shownOnly.safeParse(content).data?.status ?? {};
   const broken = new Set(shownStatus.safeParse(given).error?.issues.map(({ path }) => path[0]));
   const rest = Object.entries(given).filter(([field]) => !broken.has(field));
