@@ -10,7 +10,7 @@ import type { TargetFacts } from '../decision/situation.ts';
 import type { Fault } from '../guards/faults.ts';
 import { matchesLabels, type LabelSelector } from '../guards/label-selector.ts';
 import { factsOfName, factsOfPod } from '../guards/pod-facts.ts';
-import { ApiError, type KubernetesObject } from './api.ts';
+import { ApiError, type KubernetesObject, type Resource } from './api.ts';
 import {
   API_MS,
   podsIn,
@@ -22,6 +22,8 @@ import {
 } from './cluster-reader.ts';
 import { decodeGuard, guardsIn, type EtcdGuard } from './guard-resource.ts';
 import { containersAreDown, isReady, livePod, memberPort, type LivePod } from './live-pod.ts';
+
+const NAMESPACES: Resource = { prefix: '/api/v1', plural: 'namespaces', namespace: null };
 
 /** How much of the time allowed one read may take: who reads has to say what was not read. */
 const SHARE = 0.9;
@@ -75,11 +77,30 @@ export class KubernetesSource implements GuardSource {
     const selecting = selectingOf(objects, pod.snapshot);
     const [only, second] = selecting;
     if (only === undefined) return { target: factsOfPod(pod.snapshot, null), clusters: [] };
+    const target = factsOfPod(pod.snapshot, null);
     // One that is terminating may go whatever the rest is, and must not hang because of it.
-    if (second !== undefined || only.guard === null || pod.snapshot.terminating) {
-      return { target: factsOfPod(pod.snapshot, null), clusters: selecting.map(unread) };
+    if (pod.snapshot.terminating) return { target, clusters: selecting.map(unread) };
+    const [going, found] = await Promise.all([
+      this.#isGoing(namespace, left),
+      second !== undefined || only.guard === null
+        ? { target, clusters: selecting.map(unread) }
+        : this.#readCluster(only.object, only.guard, { subject, pod, left }),
+    ]);
+    return going ? { target: { ...target, looksLikeEtcd: false }, clusters: [] } : found;
+  }
+
+  /**
+   * A namespace that is being deleted can't be kept. Its guards guard nothing: from Kubernetes 1.33 on
+   * its pods have to go before they do. One that can't be read is taken as staying.
+   */
+  async #isGoing(namespace: string, left: TimeLeft): Promise<boolean> {
+    try {
+      const object = await this.#reader.reads.get(NAMESPACES, namespace, left());
+      return object?.metadata.deletionTimestamp !== undefined;
+    } catch (error) {
+      if (error instanceof ApiError) return false;
+      throw error;
     }
-    return this.#readCluster(only.object, only.guard, { subject, pod, left });
   }
 
   async #guardsFor(

@@ -263,6 +263,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         ['list', 'pods'],
         ['get', 'pods'],
         ['get', 'nodes'],
+        ['get', 'namespaces'],
         ['watch', 'etcdguards'],
         ['watch', 'pods'],
         ['update', 'etcdguards'],

@@ -34,6 +34,7 @@ const KINDS: Readonly<Record<string, { readonly prefix: string; readonly plural:
   Pod: { prefix: '/api/v1', plural: 'pods' },
   Node: { prefix: '/api/v1', plural: 'nodes' },
   Namespace: { prefix: '/api/v1', plural: 'namespaces' },
+  Namespace: { prefix: '/api/v1', plural: 'namespaces' },
   Secret: { prefix: '/api/v1', plural: 'secrets' },
   ValidatingWebhookConfiguration: {
     prefix: '/apis/admissionregistration.k8s.io/v1',

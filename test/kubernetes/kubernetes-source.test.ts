@@ -106,6 +106,7 @@ describe('the order of reading', () => {
     expect(nodes).toHaveLength(3);
     expect(order.filter((call) => call !== 'get nodes')).toEqual([
       'list etcdguards',
+      'get namespaces',
       'list pods',
       'ask',
       'prove',
@@ -115,9 +116,10 @@ describe('the order of reading', () => {
 
   test('an eviction: the pod is looked up live, after the guard', async () => {
     await read(eviction('etcd-1'));
-    expect(api.calls.slice(0, 3)).toEqual([
+    expect(api.calls.slice(0, 4)).toEqual([
       { verb: 'list', plural: 'etcdguards', name: '' },
       { verb: 'get', plural: 'pods', name: 'etcd-1' },
+      { verb: 'get', plural: 'namespaces', name: 'default' },
       { verb: 'list', plural: 'pods', name: 'app=etcd' },
     ]);
   });
@@ -190,6 +192,32 @@ describe('who is guarded', () => {
     expect(await verdictOn(deleting('web-1', other))).toBe('allow NotGuarded');
     api.put(guardObject({ name: 'valid' }));
     expect(await verdictOn(deleting('etcd-1'))).toBe('allow Spared');
+  });
+});
+
+function namespace(deletionTimestamp?: string) {
+  const times = deletionTimestamp === undefined ? {} : { deletionTimestamp };
+  return { kind: 'Namespace', metadata: { name: 'default', ...times } };
+}
+
+describe('a namespace that is being deleted', () => {
+  test('has no guards: its pods may have to go before they do', async () => {
+    api.put(namespace());
+    expect(await verdictOn(deleting('etcd-0'))).toBe('deny LeaderProtected');
+    api.put(namespace('2026-01-01T00:00:00Z'));
+    for (const request of [deleting('etcd-0'), eviction('etcd-0')]) {
+      const { verdict } = await judge(request);
+      expect(verdict).toMatchObject({ kind: 'allow', reason: 'NotGuarded', warnings: [] });
+    }
+    expect(entries()).toEqual({});
+  });
+
+  test('is not one that can’t be read', async () => {
+    api.put(namespace('2026-01-01T00:00:00Z'));
+    for (const fault of [forbidden, 'hangs'] as const) {
+      failing('namespaces', 'get', fault);
+      expect(await verdictOn(deleting('etcd-0'))).toBe('deny LeaderProtected');
+    }
   });
 });
 
