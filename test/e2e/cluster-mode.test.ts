@@ -279,7 +279,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         asked.map(async ([verb, what]) => ((await may(verb, what)) ? [`${verb} ${what}`] : [])),
       );
       expect(answers.flat()).toStrictEqual(
-        asked.slice(0, 8).map(([verb, what]) => `${verb} ${what}`),
+        asked.slice(0, 9).map(([verb, what]) => `${verb} ${what}`),
       );
     });
 
