@@ -14,7 +14,7 @@ import { Guard } from './guard.ts';
 import { install } from './installation.ts';
 import { chapter, check, remark } from './narration.ts';
 import type { Command, CommandOutcome, Shell } from './shell.ts';
-import type { Attempt, Presence, Stage } from './stage.ts';
+import type { Attempt, Health, Presence, Stage } from './stage.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const GUARDS = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards';
@@ -91,7 +91,13 @@ export class KubernetesStage implements Stage {
     await until('the webhook is called', async () => !(await this.dryRun(name)).allowed);
   }
 
-  async showCluster(): Promise<void> {}
+  async showCluster(leader: string, health: Health): Promise<void> {
+    const shown = `${health.healthy}/${health.voters}`;
+    await this.#statusSays(leader, shown);
+    const { text } = await this.#succeeds('kubectl', 'get', 'etcdguards');
+    const row = new RegExp(String.raw`^etcd +${leader} +${shown} `, 'm');
+    check(row.test(text), `${leader} leads, and ${shown} members are healthy`);
+  }
 
   async deletePod(pod: string): Promise<Attempt> {
     return this.#attempt(pod, () => this.#parts.shell.show(...deleting(pod)));
@@ -151,15 +157,17 @@ export class KubernetesStage implements Stage {
 
   async bringBack(pod: string): Promise<void> {
     const { api, etcd } = this.#parts;
+    const { name: leader } = await etcd.leader();
     const { spec } = await api.admin.get(`/api/v1/nodes/${nodeOf(pod)}`);
     if (spec?.['unschedulable'] === true) await this.#succeeds('kubectl', 'uncordon', nodeOf(pod));
     await this.#succeeds('kubectl', 'create', '-f', `${pod}.yaml`);
     await this.#becomesReady(pod);
-    await etcd.waitHealthy();
+    await this.#statusSays(leader, `${etcd.members.length}/${etcd.members.length}`);
   }
 
   suggestions(leader: string, follower: string): readonly string[] {
     return [
+      'kubectl get etcdguards --watch',
       `kubectl delete pod ${leader}`,
       `kubectl delete pod ${follower}`,
       `kubectl drain ${nodeOf(leader)} --force; kubectl uncordon ${nodeOf(leader)}`,
@@ -230,6 +238,14 @@ export class KubernetesStage implements Stage {
     const by = await this.guard.answeredBy(pod, sinceMs);
     this.guard.askAnother(by);
     return { allowed: exitCode === 0, text, outcome: `exit code ${exitCode}, answered by ${by}` };
+  }
+
+  /** The replica that keeps the status writes it a moment after something has changed. */
+  async #statusSays(leader: string, health: string): Promise<void> {
+    await until(`the EtcdGuard's status says ${leader} and ${health}`, async () => {
+      const { status } = await this.#parts.api.admin.get(`${GUARDS}/etcd`);
+      return status?.['leader'] === leader && status['health'] === health;
+    });
   }
 
   async #succeeds(...line: Command): Promise<CommandOutcome> {
