@@ -6,7 +6,15 @@ import { LOG_LEVELS, type LogLevel } from './telemetry/logger.ts';
 /** Guards from files, or from the EtcdGuards of a cluster; a null kubeconfig is looked for. */
 export type GuardsConfig =
   | { readonly kind: 'files'; readonly files: readonly string[] }
-  | { readonly kind: 'cluster'; readonly kubeconfig: string | null };
+  | {
+      readonly kind: 'cluster';
+      readonly kubeconfig: string | null;
+      /** null: the current one. */
+      readonly context: string | null;
+    };
+
+/** Who answers in a dry run; auto: etcd, and where it can't be judged from here, the API server. */
+export type Via = 'auto' | 'direct' | 'webhook';
 
 /** `etcd-guard serve`. */
 export interface ServeConfig {
@@ -25,11 +33,13 @@ export interface ServeConfig {
 /** `etcd-guard status`. */
 export interface StatusConfig {
   readonly command: 'status';
-  readonly guards: readonly string[];
+  readonly guards: GuardsConfig;
   /** null: all guards of the namespace. */
   readonly name: string | null;
-  /** null: all namespaces. */
+  /** null: the kubeconfig's, or else `default`. */
   readonly namespace: string | null;
+  readonly allNamespaces: boolean;
+  readonly via: Via;
   readonly output: 'table' | 'json' | 'yaml';
   readonly watch: boolean;
 }
@@ -37,9 +47,11 @@ export interface StatusConfig {
 /** `etcd-guard check`. */
 export interface CheckConfig {
   readonly command: 'check';
-  readonly guards: readonly string[];
+  readonly guards: GuardsConfig;
   readonly pod: string;
-  readonly namespace: string;
+  /** null: the kubeconfig's, or else `default`. */
+  readonly namespace: string | null;
+  readonly via: Via;
   readonly eviction: boolean;
   readonly output: 'text' | 'json';
 }
@@ -70,7 +82,17 @@ interface Command {
 /** What Kubernetes takes for the name of a pod. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 
-const GUARDS: Options = { guards: { type: 'string', multiple: true } };
+const GUARDS: Options = {
+  guards: { type: 'string', multiple: true },
+  kubeconfig: { type: 'string' },
+};
+/** Of the commands that people use. */
+const ASKING: Options = {
+  context: { type: 'string' },
+  namespace: { type: 'string', short: 'n' },
+  output: { type: 'string', short: 'o' },
+  via: { type: 'string' },
+};
 const HELP: Options = { help: { type: 'boolean', short: 'h' } };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -82,7 +104,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'metrics-listen': { type: 'string' },
       'tls-cert': { type: 'string' },
       'tls-key': { type: 'string' },
-      kubeconfig: { type: 'string' },
       'log-level': { type: 'string' },
       'shutdown-delay': { type: 'string' },
       'role-labels': { type: 'boolean' },
@@ -93,10 +114,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   status: {
     options: {
       ...GUARDS,
+      ...ASKING,
       ...HELP,
-      namespace: { type: 'string', short: 'n' },
       'all-namespaces': { type: 'boolean', short: 'A' },
-      output: { type: 'string', short: 'o' },
       watch: { type: 'boolean', short: 'w' },
     },
     words: [0, 1],
@@ -105,10 +125,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   check: {
     options: {
       ...GUARDS,
+      ...ASKING,
       ...HELP,
-      namespace: { type: 'string', short: 'n' },
       eviction: { type: 'boolean' },
-      output: { type: 'string', short: 'o' },
     },
     words: [1, 1],
     read: readCheck,
@@ -210,15 +229,17 @@ function roleLabels(values: Values, { kind }: GuardsConfig, problems: string[]):
 }
 
 function readStatus(values: Values, words: readonly string[], problems: string[]): StatusConfig {
-  const everywhere = values['all-namespaces'] === true;
-  if (everywhere && values['namespace'] !== undefined) {
+  const allNamespaces = values['all-namespaces'] === true;
+  if (allNamespaces && values['namespace'] !== undefined) {
     problems.push('--namespace and --all-namespaces exclude each other');
   }
   return {
     command: 'status',
-    guards: guardFiles(values, problems),
+    guards: guardsConfig(values, problems),
     name: words[0] ?? null,
-    namespace: everywhere ? null : (text(values, 'namespace') ?? 'default'),
+    namespace: text(values, 'namespace') ?? null,
+    allNamespaces,
+    via: via(values, problems),
     output: oneOf(values, 'output', ['table', 'json', 'yaml'], problems) ?? 'table',
     watch: values['watch'] === true,
   };
@@ -226,16 +247,18 @@ function readStatus(values: Values, words: readonly string[], problems: string[]
 
 function readCheck(values: Values, words: readonly string[], problems: string[]): CheckConfig {
   const [pod = ''] = words;
-  const namespace = text(values, 'namespace') ?? 'default';
+  const namespace = text(values, 'namespace') ?? null;
   if (words.length > 0 && !OBJECT_NAME.test(pod)) {
     problems.push(`'${pod}' is not the name of a pod: write etcd-0, not pod/etcd-0`);
   }
-  if (!OBJECT_NAME.test(namespace)) problems.push(`'${namespace}' is not the name of a namespace`);
+  if (namespace !== null && !OBJECT_NAME.test(namespace))
+    problems.push(`'${namespace}' is not the name of a namespace`);
   return {
     command: 'check',
-    guards: guardFiles(values, problems),
+    guards: guardsConfig(values, problems),
     pod,
     namespace,
+    via: via(values, problems),
     eviction: values['eviction'] === true,
     output: oneOf(values, 'output', ['text', 'json'], problems) ?? 'text',
   };
@@ -243,17 +266,17 @@ function readCheck(values: Values, words: readonly string[], problems: string[])
 
 function guardsConfig(values: Values, problems: string[]): GuardsConfig {
   const kubeconfig = text(values, 'kubeconfig') ?? null;
+  const context = text(values, 'context') ?? null;
   const files = values['guards'];
-  if (!Array.isArray(files)) return { kind: 'cluster', kubeconfig };
-  if (kubeconfig !== null) problems.push('--guards and --kubeconfig exclude each other');
+  if (!Array.isArray(files)) return { kind: 'cluster', kubeconfig, context };
+  for (const name of ['kubeconfig', 'context', 'via']) {
+    if (values[name] !== undefined) problems.push(`--guards and --${name} exclude each other`);
+  }
   return { kind: 'files', files };
 }
 
-function guardFiles(values: Values, problems: string[]): readonly string[] {
-  const files = values['guards'];
-  if (Array.isArray(files)) return files;
-  problems.push('--guards FILE is missing: a file with EtcdGuard documents (repeatable)');
-  return [];
+function via(values: Values, problems: string[]): Via {
+  return oneOf(values, 'via', ['auto', 'direct', 'webhook'], problems) ?? 'auto';
 }
 
 function listenAddress(

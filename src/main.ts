@@ -10,17 +10,18 @@ const OLDEST_NODE = 24;
 
 /** Each command is loaded only when it is asked for: `serve` should be ready at once. */
 async function run(config: Config, streams: Streams): Promise<number> {
+  const environment = process.env;
   switch (config.command) {
     case 'serve':
       return (await import('./cli/serve.ts')).serve(config, {
         streams,
         version: packageJson.version,
-        environment: process.env,
+        environment,
       });
     case 'status':
-      return (await import('./cli/status.ts')).status(config, streams);
+      return (await import('./cli/status.ts')).status(config, { streams, environment });
     case 'check':
-      return (await import('./cli/check.ts')).check(config, streams);
+      return (await import('./cli/check.ts')).check(config, { streams, environment });
     case 'version':
       streams.out(`etcd-guard ${packageJson.version}\n`);
       return 0;

@@ -33,7 +33,7 @@ export interface ResponseStatus {
   readonly reason: 'Forbidden' | 'TooManyRequests' | 'BadRequest' | 'InternalError';
   readonly code: 403 | 429 | 400 | 500;
   readonly details?: {
-    readonly causes: readonly { readonly reason: 'DisruptionBudget'; readonly message: string }[];
+    readonly causes: readonly { readonly reason: string; readonly message?: string }[];
   };
 }
 
@@ -69,17 +69,25 @@ export function allowed(asked: Asked, notes: Notes = {}): ReviewAnswer {
  * retry in their own time as they do for a PodDisruptionBudget.
  */
 export function denied(asked: Asked, refusal: Refusal): ReviewAnswer {
-  const { message } = refusal;
+  const { message, audit } = refusal;
+  // For programs: a client sees no audit annotations.
+  const why = audit?.reason === undefined ? [] : [{ reason: audit.reason }];
   // Never details.retryAfterSeconds: client-go would retry ten times without telling anyone.
   const status: ResponseStatus =
     refusal.operation === 'delete'
-      ? { status: 'Failure', message, reason: 'Forbidden', code: 403 }
+      ? {
+          status: 'Failure',
+          message,
+          reason: 'Forbidden',
+          code: 403,
+          ...(why.length > 0 && { details: { causes: why } }),
+        }
       : {
           status: 'Failure',
           message,
           reason: 'TooManyRequests',
           code: 429,
-          details: { causes: [{ reason: 'DisruptionBudget', message }] },
+          details: { causes: [{ reason: 'DisruptionBudget', message }, ...why] },
         };
   return answer(asked, status, refusal);
 }

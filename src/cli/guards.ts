@@ -3,20 +3,15 @@ import type { EtcdRequestObserver } from '../etcd/port.ts';
 import { problemText } from '../guards/document.ts';
 import { loadGuardFiles } from '../guards/file-guards.ts';
 import { FileSource } from '../guards/file-source.ts';
-import type { Streams } from './streams.ts';
+import { UsageError } from './backend.ts';
 
-const UNOBSERVED: EtcdRequestObserver = { etcdRequest: () => undefined };
+/** Nobody counts the requests of a single command. */
+export const UNOBSERVED: EtcdRequestObserver = { etcdRequest: () => undefined };
 
-/** The guards of these files for one command's use; null once their problems have been printed. */
-export async function openGuards(
-  files: readonly string[],
-  streams: Streams,
-): Promise<FileSource | null> {
+/** The guards of these files for one command's use; throws a UsageError that names every problem. */
+export async function openGuards(files: readonly string[]): Promise<FileSource> {
   const loaded = await loadGuardFiles(files);
-  if (loaded.problems !== undefined) {
-    for (const problem of loaded.problems) streams.err(`etcd-guard: ${problemText(problem)}\n`);
-    return null;
-  }
+  if (loaded.problems !== undefined) throw new UsageError(loaded.problems.map(problemText));
   return new FileSource(loaded.guards, {
     connect: (settings) => connectEtcd(settings, UNOBSERVED),
     monotonicMs: () => performance.now(),

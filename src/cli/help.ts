@@ -1,15 +1,21 @@
 const OVERVIEW = `etcd-guard keeps etcd pods from being deleted while they lead or are needed for the quorum.
 
 Usage:
-  etcd-guard serve  [--guards FILE]...        answer admission reviews
-  etcd-guard status --guards FILE [NAME]      clusters as the guard sees them
-  etcd-guard check  --guards FILE POD         what deleting POD would get now
+  etcd-guard serve          answer admission reviews
+  etcd-guard status [NAME]  clusters as the guard sees them
+  etcd-guard check POD      what deleting POD would get now
   etcd-guard --version
   etcd-guard help COMMAND
 
-FILE holds EtcdGuard documents in YAML or JSON; --guards may be given several times. Without it,
-serve takes the EtcdGuards of a cluster.
+Guards are the EtcdGuards of a cluster, or, with --guards FILE (repeatable), documents in files.
+Installed as kubectl-etcd_guard, all of it is kubectl etcd-guard ...
 `;
+
+const WHICH_GUARDS = `  --kubeconfig FILE         which cluster; without it KUBECONFIG, ~/.kube/config, or the pod's own
+                            service account
+  --context NAME            instead of the kubeconfig's current one
+  --guards FILE             no cluster, but the EtcdGuard documents in FILE (repeatable)
+  -n, --namespace NS        (default: that of the context, or else default)`;
 
 const TOPICS: Readonly<Record<string, string>> = {
   serve: `Usage: etcd-guard serve [--guards FILE]... [options]
@@ -33,26 +39,37 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
 
 Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage or wrong guards.
 `,
-  status: `Usage: etcd-guard status --guards FILE [NAME] [options]
+  status: `Usage: etcd-guard status [NAME] [options]
 
 Asks etcd and prints who leads, who is healthy, and what deleting each pod would get now.
 
-  -n, --namespace NS        (default: default)
+${WHICH_GUARDS}
   -A, --all-namespaces
   -o, --output FORMAT       table, json or yaml (default table)
   -w, --watch               again every second, until interrupted
+  --via WHO                 auto: ask etcd; where no member answers from here, show what the guard
+                            has recorded (default)
+                            direct: ask etcd only
+                            webhook: show what the guard has recorded, and ask the API server what a
+                            delete of each pod would get, by a dry run, which deletes nothing
 
-Exit codes: 0, 2 wrong usage or wrong guards, 3 a guard's cluster can't be judged, 4 no such guard.
+Exit codes: 0, 2 wrong usage, 3 a cluster can't be judged (or nobody can be asked), 4 no such guard.
 `,
-  check: `Usage: etcd-guard check --guards FILE POD [options]
+  check: `Usage: etcd-guard check POD [options]
 
-A dry run: judges the deletion of POD as the webhook would, and changes nothing.
+A dry run: what deleting POD would get now. Nothing is deleted, reserved or moved.
 
-  -n, --namespace NS        (default: default)
+${WHICH_GUARDS}
       --eviction            as kubectl drain would ask for it
   -o, --output FORMAT       text or json (default text)
+  --via WHO                 auto: ask etcd, and decide here as the webhook would; where that can't be
+                            told from here, ask the API server (default)
+                            direct: ask etcd only
+                            webhook: ask the API server, by a delete or an eviction with dryRun=All;
+                            it passes through the webhook, and you need the right to delete POD
 
-Exit codes: 0 allowed, 1 denied, 2 wrong usage or wrong guards, 3 etcd can't be judged.
+Exit codes: 0 allowed, 1 denied, 2 wrong usage, 3 etcd can't be judged (or nobody can be asked),
+4 no such pod.
 `,
 };
 

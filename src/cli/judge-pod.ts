@@ -1,36 +1,18 @@
 import { deadlineFor } from '../admission/deadline.ts';
-import { hear, type GuardedRequest, type Judgement } from '../admission/hearing.ts';
-import type { GuardSource } from '../admission/guard-source.ts';
-import { decodePod } from '../admission/review.ts';
+import type { GuardedSubject, GuardSource } from '../admission/guard-source.ts';
+import { hear, type Judgement } from '../admission/hearing.ts';
+import { decodePod, type PodSnapshot } from '../admission/review.ts';
 import type { Operation } from '../decision/situation.ts';
 
 /** What the API server allows a webhook by default. */
 const TIMEOUT_MS = 10_000;
 
-/** A pod that is named, not shown: what only its object could tell is taken as absent. */
-export interface NamedPod {
-  readonly namespace: string;
-  readonly name: string;
-}
-
-/** What taking the pod away would get now; a dry run. */
-export function judgePod(
-  pod: NamedPod,
-  operation: Operation,
-  guards: GuardSource,
-): Promise<Judgement> {
-  const context = { guards, nowMs: () => Date.now() };
-  const deadline = deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs);
-  return hear(requestFor(pod, operation), context, deadline);
-}
-
-function monotonicMs(): number {
-  return performance.now();
-}
-
-function requestFor({ namespace, name }: NamedPod, operation: Operation): GuardedRequest {
-  const common = {
+/** What this request would get now, by the webhook's own code; a dry run, by nobody in particular. */
+export function judgePod(subject: GuardedSubject, guards: GuardSource): Promise<Judgement> {
+  const { namespace, name } = subject.kind === 'delete' ? subject.pod : subject;
+  const request = {
     uid: '',
+    subject,
     namespace,
     name,
     dryRun: true,
@@ -38,7 +20,23 @@ function requestFor({ namespace, name }: NamedPod, operation: Operation): Guarde
     preconditionUid: null,
     gracePeriodSeconds: null,
   };
-  const snapshot = operation === 'delete' ? decodePod({ metadata: { name } }, namespace) : null;
-  if (snapshot === null) return { ...common, subject: { kind: 'eviction', namespace, name } };
-  return { ...common, subject: { kind: 'delete', pod: snapshot } };
+  const deadline = deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs);
+  return hear(request, { guards, nowMs: () => Date.now() }, deadline);
+}
+
+/** A DELETE brings its pod along, an eviction only names it. */
+export function subjectFor(pod: PodSnapshot, operation: Operation): GuardedSubject {
+  if (operation === 'delete') return { kind: 'delete', pod };
+  return { kind: 'eviction', namespace: pod.namespace, name: pod.name };
+}
+
+/** A pod that is named, not shown: what only its object could tell is taken as absent. */
+export function namedPod(namespace: string, name: string): PodSnapshot {
+  const pod = decodePod({ metadata: { name } }, namespace);
+  if (pod === null) throw new Error('a pod has a name and a namespace');
+  return pod;
+}
+
+function monotonicMs(): number {
+  return performance.now();
 }

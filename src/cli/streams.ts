@@ -7,3 +7,10 @@ export interface Streams {
   /** Aborted when the user or the system asks the program to stop. */
   readonly stop: AbortSignal;
 }
+
+/** What a command is given besides its command line. */
+export interface Surroundings {
+  readonly streams: Streams;
+  /** For the Kubernetes configuration: KUBECONFIG, HOME and the like. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}

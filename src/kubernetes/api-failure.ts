@@ -4,10 +4,10 @@ import { ApiError, type Resource } from './api.ts';
 
 /** What is asked of the API server, in the words of its RBAC. */
 export interface Subject {
-  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch';
+  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete';
   readonly resource: Resource;
   readonly name?: string;
-  readonly subresource?: 'status';
+  readonly subresource?: 'status' | 'eviction';
 }
 
 /** An answer of the API server, read to its end. */

@@ -22,6 +22,7 @@ import {
   type WatchEvents,
 } from './api.ts';
 import { CredentialSource } from './credentials.ts';
+import { dryRun, dryRunSubject, type DryRunAnswer, type DryRunRequest } from './dry-run.ts';
 import type { ClusterAccess } from './kube-config.ts';
 import { Deadline, readAnswer, Transport, type Call } from './transport.ts';
 import {
@@ -39,6 +40,8 @@ export interface KubernetesConnection extends KubernetesApi {
   readonly server: string;
   /** Where the configuration says we are; null where it doesn't. */
   readonly namespace: string | null;
+  /** What a deletion or eviction would be answered now, by all of admission; nothing is deleted. */
+  dryRun(request: DryRunRequest, withinMs: number): Promise<DryRunAnswer>;
 }
 
 /**
@@ -158,6 +161,12 @@ class ClientNodeApi implements KubernetesConnection {
     return this.#write(call, withinMs);
   }
 
+  dryRun(request: DryRunRequest, withinMs: number): Promise<DryRunAnswer> {
+    return this.#within(dryRunSubject(request), withinMs, (deadline) =>
+      dryRun(request, (call) => this.#once(call, deadline)),
+    );
+  }
+
   watch(resource: Resource, options: ListOptions, events: WatchEvents): { stop(): void } {
     if (this.#closed) return { stop: () => undefined };
     const subject: Subject = { verb: 'list', resource };
@@ -195,6 +204,16 @@ class ClientNodeApi implements KubernetesConnection {
       this.#transport.exchange(call, deadline),
     );
     return objectIn(subject, answer);
+  }
+
+  /** Without the second try, which a refusal that says when to come back would get. */
+  async #once(call: Call, deadline: Deadline): Promise<Answer> {
+    try {
+      return await readAnswer(await this.#transport.open(call, deadline.signal));
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      throw error instanceof ApiError ? error : unreachable(call.subject, this.server, error);
+    }
   }
 
   async #within<T>(

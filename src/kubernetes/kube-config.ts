@@ -11,6 +11,8 @@ export type ClusterAccess =
       readonly kind: 'kubeconfig';
       /** Merged as kubectl does: of two entries of one name the first counts. */
       readonly files: readonly string[];
+      /** Instead of the current one. */
+      readonly context?: string;
     }
   | {
       readonly kind: 'service-account';
@@ -58,7 +60,7 @@ export interface ResolvedConfig {
 
 /** Reads it; rejects with an ApiError that says what is wrong, without any of the content. */
 export async function readClusterAccess(access: ClusterAccess): Promise<ResolvedConfig> {
-  return access.kind === 'kubeconfig' ? readKubeconfig(access.files) : readServiceAccount(access);
+  return access.kind === 'kubeconfig' ? readKubeconfig(access) : readServiceAccount(access);
 }
 
 const textSchema = z.string().nullish();
@@ -97,7 +99,10 @@ interface Entries {
   readonly contexts: ReadonlyMap<string, Context>;
 }
 
-async function readKubeconfig(files: readonly string[]): Promise<ResolvedConfig> {
+async function readKubeconfig({
+  files,
+  context: wanted = '',
+}: Extract<ClusterAccess, { kind: 'kubeconfig' }>): Promise<ResolvedConfig> {
   const parsed = await Promise.all(files.map((file) => readEntries(file, files.length > 1)));
   const merged = parsed.reduce((first, next) => ({
     current: first.current === '' ? next.current : first.current,
@@ -106,15 +111,21 @@ async function readKubeconfig(files: readonly string[]): Promise<ResolvedConfig>
     contexts: new Map([...next.contexts, ...first.contexts]),
   }));
   const where = files.join(delimiter);
-  if (merged.current === '') throw unusable(where, 'it has no current-context');
-  const context = merged.contexts.get(merged.current);
-  if (context === undefined) throw unusable(where, `it has no context '${merged.current}'`);
+  const context = contextOf(merged, wanted, where);
   const cluster = merged.clusters.get(context.cluster);
   if (cluster === undefined) throw unusable(where, `it has no cluster '${context.cluster}'`);
   const user = context.user ? merged.users.get(context.user) : {};
   if (user === undefined) throw unusable(where, `it has no user '${context.user ?? ''}'`);
   if (!URL.canParse(cluster.server)) throw unusable(where, 'its server is not a URL');
   return resolved({ cluster, user, namespace: context.namespace ?? null });
+}
+
+function contextOf({ current, contexts }: Entries, wanted: string, where: string): Context {
+  const name = wanted === '' ? current : wanted;
+  if (name === '') throw unusable(where, 'it has no current-context');
+  const context = contexts.get(name);
+  if (context === undefined) throw unusable(where, `it has no context '${name}'`);
+  return context;
 }
 
 async function readServiceAccount({

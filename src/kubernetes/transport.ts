@@ -9,7 +9,7 @@ import type { Credentials, CredentialSource } from './credentials.ts';
 /** One request; `path` is below the server's own, with its query. */
 export interface Call {
   readonly subject: Subject;
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
 }

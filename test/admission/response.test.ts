@@ -59,7 +59,12 @@ describe('the response', () => {
         message: 'it leads',
         reason: 'TooManyRequests',
         code: 429,
-        details: { causes: [{ reason: 'DisruptionBudget', message: 'it leads' }] },
+        details: {
+          causes: [
+            { reason: 'DisruptionBudget', message: 'it leads' },
+            { reason: 'LeaderProtected' },
+          ],
+        },
       },
       auditAnnotations: { reason: 'LeaderProtected' },
     });

@@ -45,12 +45,36 @@ export async function roundRobin(targets: readonly string[]): Promise<Listener> 
   return listen('127.0.0.1', (socket) => {
     const [host, port] = (targets[turn % targets.length] ?? '').split(':');
     turn += 1;
-    const onward = connect(Number(port), host);
-    socket.pipe(onward).pipe(socket);
-    socket.on('close', () => onward.destroy());
-    onward.on('close', () => socket.destroy());
-    onward.on('error', () => {});
+    passOn(socket, connect(Number(port), host));
   });
+}
+
+/** A door to this address (host:port): once it is shut, only who is inside goes on. */
+export interface Door extends Listener {
+  shut(): void;
+}
+
+/** Passes connections on until it is shut; those that are open then stay open. */
+export async function door(target: string): Promise<Door> {
+  let open = true;
+  const [host, port] = target.split(':');
+  const listener = await listen('127.0.0.1', (socket) => {
+    if (open) passOn(socket, connect(Number(port), host));
+    else socket.resetAndDestroy();
+  });
+  return {
+    ...listener,
+    shut() {
+      open = false;
+    },
+  };
+}
+
+function passOn(socket: Socket, onward: Socket): void {
+  socket.pipe(onward).pipe(socket);
+  socket.on('close', () => onward.destroy());
+  onward.on('close', () => socket.destroy());
+  onward.on('error', () => {});
 }
 
 async function listen(host: string, serve: (socket: Socket) => void): Promise<Listener> {

@@ -68,6 +68,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('the built program and a real et
           message: expect.stringMatching(refused),
           reason: 'Forbidden',
           code: 403,
+          details: { causes: [{ reason: 'LeaderProtected' }] },
         },
         auditAnnotations: {
           decision: 'deny',
@@ -105,7 +106,10 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('the built program and a real et
         reason: 'TooManyRequests',
         code: 429,
         details: {
-          causes: [{ reason: 'DisruptionBudget', message: expect.stringContaining(needed) }],
+          causes: [
+            { reason: 'DisruptionBudget', message: expect.stringContaining(needed) },
+            { reason: 'QuorumAtRisk' },
+          ],
         },
       },
       auditAnnotations: {

@@ -103,9 +103,18 @@ describe('usage', () => {
       'etcd-guard: --guards and --kubeconfig exclude each other\nTry: etcd-guard serve --help\n',
     ],
     [
-      'a check without guards',
-      ['check', 'etcd-0'],
-      'etcd-guard: --guards FILE is missing: a file with EtcdGuard documents (repeatable)\nTry: etcd-guard check --help\n',
+      'a check by files and by a cluster',
+      ['check', 'etcd-0', '--guards=guards.yaml', '--context=prod', '--via=webhook'],
+      [
+        'etcd-guard: --guards and --context exclude each other',
+        'etcd-guard: --guards and --via exclude each other',
+        'Try: etcd-guard check --help\n',
+      ].join('\n'),
+    ],
+    [
+      'an unknown way to ask',
+      ['status', '--via=phone'],
+      "etcd-guard: --via must be one of auto, direct, webhook (found 'phone')\nTry: etcd-guard status --help\n",
     ],
     [
       'a check of what is not the name of a pod',

@@ -105,6 +105,19 @@ describe('a kubeconfig', () => {
     });
   });
 
+  it('may be told which of its contexts is meant', async () => {
+    const file = join(directory, 'config');
+    const other = { name: 'z', context: { cluster: 'c', user: 'u', namespace: 'there' } };
+    await writeFile(file, stringify({ ...WHOLE, contexts: [...WHOLE.contexts, other] }));
+    const access = { kind: 'kubeconfig', files: [file] } as const;
+    expect(await readClusterAccess(access)).toMatchObject({ namespace: 'here' });
+    const chosen = await readClusterAccess({ ...access, context: 'z' });
+    expect(chosen).toMatchObject({ namespace: 'there' });
+    await expect(readClusterAccess({ ...access, context: 'none' })).rejects.toThrow(
+      `can't use the kubeconfig ${file}: it has no context 'none'`,
+    );
+  });
+
   const BROKEN: readonly (readonly [string, unknown, string])[] = [
     ['no file', null, "it can't be read (ENOENT)"],
     ['no YAML', 'token: {s3cret', 'it is not YAML'],

@@ -1,0 +1,57 @@
+import type { Judgement } from '../admission/hearing.ts';
+import type { ClusterView } from '../decision/cluster-view.ts';
+import type { Guard, Reason } from '../decision/situation.ts';
+import type { DryRunAnswer } from '../kubernetes/dry-run.ts';
+
+/** What a dry run came to, whoever was asked. */
+export interface Finding {
+  readonly decision: 'allow' | 'deny';
+  /** null: the API server let it pass, or refused it for a reason of its own. */
+  readonly reason: Reason | null;
+  readonly message: string;
+  readonly warnings: readonly string[];
+  readonly guard: Guard | null;
+  /** null: etcd was not asked from here. */
+  readonly view: ClusterView | null;
+  readonly via: 'direct' | 'webhook';
+}
+
+/** By the webhook's own code, run here. */
+export function judged({ verdict, guard, view }: Judgement): Finding {
+  const { kind, reason, message, warnings } = verdict;
+  return { decision: kind, reason, message, warnings, guard, view, via: 'direct' };
+}
+
+/** By the API server and all of its webhooks. */
+export function answered(
+  answer: Exclude<DryRunAnswer, { kind: 'gone' }>,
+  pod: string,
+  guard: Guard | null,
+): Finding {
+  const common = { guard, view: null, via: 'webhook' } as const;
+  switch (answer.kind) {
+    case 'allowed': {
+      const message = `The API server and its webhooks would let ${pod} go.`;
+      const reason = answer.judged ? null : 'Unverifiable';
+      return { ...common, decision: 'allow', reason, message, warnings: answer.warnings };
+    }
+    case 'refused': {
+      const { reason, message, warnings } = answer;
+      return { ...common, decision: 'deny', reason, message, warnings };
+    }
+    case 'unanswered': {
+      const { message } = answer;
+      return { ...common, decision: 'deny', reason: 'Unverifiable', message, warnings: [] };
+    }
+  }
+}
+
+/** False: it rests on nobody having answered, which may be so only from here. */
+export function isConclusive({ reason, view }: Finding): boolean {
+  return reason !== 'Unverifiable' && !(view !== null && heardNobody(view));
+}
+
+/** Not one voter answered. */
+export function heardNobody(view: ClusterView): boolean {
+  return view.term === null;
+}
