@@ -5,6 +5,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { BREAK_GLASS_ANNOTATION } from '../../src/decision/messages.ts';
+import { BREAK_GLASS_UNTIL_ANNOTATION } from '../../src/guards/pod-facts.ts';
+import { ROLE_LABEL } from '../../src/kubernetes/role-labels.ts';
 import { PROTECTED } from '../harness/admission-webhook.ts';
 
 const WEBHOOK = fileURLToPath(new URL('../../deploy/webhook/', import.meta.url));
@@ -136,7 +138,7 @@ describe('the floor under the webhook', () => {
   test('looks at DELETEs of pods labelled leader where the webhook looks too', () => {
     const { namespaceSelector, objectSelector, resourceRules } = policy.spec.matchConstraints;
     expect(namespaceSelector.matchLabels).toEqual(PROTECTED);
-    expect(objectSelector.matchLabels).toEqual({ 'etcd-guard.io/role': 'leader' });
+    expect(objectSelector.matchLabels).toEqual({ [ROLE_LABEL]: 'leader' });
     expect(resourceRules).toEqual([
       {
         apiGroups: [''],
@@ -168,7 +170,7 @@ describe('the floor under the webhook', () => {
     ['with a blank reason', { annotations: { [BREAK_GLASS_ANNOTATION]: ' \t ' } }],
     [
       'with an end and no reason',
-      { annotations: { [`${BREAK_GLASS_ANNOTATION}-until`]: '2030-01-01T00:00:00Z' } },
+      { annotations: { [BREAK_GLASS_UNTIL_ANNOTATION]: '2030-01-01T00:00:00Z' } },
     ],
     ...['', 'tomorrow', '2030-01-01', '2030-01-01T00:00:00', ' 2030-01-01T00:00:00Z'].map(
       (until): [string, DeletionOptions] => [
@@ -176,7 +178,7 @@ describe('the floor under the webhook', () => {
         {
           annotations: {
             [BREAK_GLASS_ANNOTATION]: 'x',
-            [`${BREAK_GLASS_ANNOTATION}-until`]: until,
+            [BREAK_GLASS_UNTIL_ANNOTATION]: until,
           },
         },
       ],
@@ -209,7 +211,7 @@ describe('the floor under the webhook', () => {
         {
           annotations: {
             [BREAK_GLASS_ANNOTATION]: 'x',
-            [`${BREAK_GLASS_ANNOTATION}-until`]: until,
+            [BREAK_GLASS_UNTIL_ANNOTATION]: until,
           },
         },
       ],

@@ -35,6 +35,14 @@ const versionSchema = z.object({ minor: z.string() });
 /** An entry of `status.disruptedPods`. */
 export type Entry = z.infer<typeof entrySchema>;
 
+/** What tests add to the guard. */
+export interface GuardedClusterOptions {
+  /** More arguments of `serve`. */
+  readonly args?: readonly string[];
+  /** Files of deploy/webhook that are applied besides the CRD and the rights. */
+  readonly manifests?: readonly string[];
+}
+
 /** What tests vary in the etcd that they add. */
 export interface GuardedEtcdOptions extends EtcdClusterOptions {
   /** Also the pods' label `app` and the start of the members' names. */
@@ -71,12 +79,16 @@ export class GuardedCluster {
     this.#balancer = init.balancer;
   }
 
-  static async start(program: string): Promise<GuardedCluster> {
+  static async start(
+    program: string,
+    { args = [], manifests = [] }: GuardedClusterOptions = {},
+  ): Promise<GuardedCluster> {
     const api = await startKubeApiserver();
     try {
       await api.admin.patch('/api/v1/namespaces/default', { metadata: { labels: PROTECTED } });
-      await install(api);
-      const replicas = await Promise.all([startReplica(api, program), startReplica(api, program)]);
+      await install(api, manifests);
+      const start = (): Promise<GuardProcess> => startReplica(api, program, args);
+      const replicas = await Promise.all([start(), start()]);
       const balancer = await roundRobin(replicas.map(({ https }) => https));
       const authorities = replicas.map(({ ca }) => ca).join('\n');
       await api.apply(webhookConfiguration(balancer.port, authorities));
@@ -89,7 +101,7 @@ export class GuardedCluster {
 
   /** One that no webhook configuration knows. */
   startReplica(): Promise<GuardProcess> {
-    return startReplica(this.api, this.#program);
+    return startReplica(this.api, this.#program, []);
   }
 
   /** Starts an etcd cluster, a node and a pod for each member, and its EtcdGuard. */
@@ -332,16 +344,20 @@ export function nodeOf(member: string): string {
   return `node-of-${member}`;
 }
 
-async function startReplica(api: KubeApiserver, program: string): Promise<GuardProcess> {
+async function startReplica(
+  api: KubeApiserver,
+  program: string,
+  args: readonly string[],
+): Promise<GuardProcess> {
   const kubeconfig = await api.kubeconfigFor({ user: GUARD_USER });
-  return startGuard({ program, guards: null, args: [`--kubeconfig=${kubeconfig}`] });
+  return startGuard({ program, guards: null, args: [`--kubeconfig=${kubeconfig}`, ...args] });
 }
 
 /** The CRD, for API servers with and without CEL, and the guard's rights. */
-async function install(api: KubeApiserver): Promise<void> {
+async function install(api: KubeApiserver, manifests: readonly string[]): Promise<void> {
   for (const args of [
     ['apply', '--validate=false', '-f', `${MANIFESTS}10-crd.yaml`],
-    ['apply', '-f', `${MANIFESTS}20-rbac.yaml`],
+    ...['20-rbac.yaml', ...manifests].map((file) => ['apply', '-f', `${MANIFESTS}${file}`]),
     ['wait', '--for=condition=Established', 'crd/etcdguards.etcd-guard.io', '--timeout=20s'],
   ]) {
     const { exitCode, stderr } = await api.kubectl(...args);

@@ -43,6 +43,26 @@ describe('an entry lives', () => {
   });
 });
 
+// A request lives 60 s and the webhooks behind it take 30 s at most.
+const LONGEST_DELETION_MS = 90_000;
+
+test.each([-30_000, -1_000, 0, 1_000, 29_999])(
+  'an entry outlives the deletion that it allowed, by the clock of a replica that is %i ms off',
+  (offMs) => {
+    const ledger = { a: entry(NOW_MS) };
+    const readAtMs = NOW_MS + LONGEST_DELETION_MS + offMs;
+    expect(livingEntries(ledger, there, readAtMs)).toEqual(ledger);
+  },
+);
+
+test.each([
+  [-30_000, 0],
+  [30_000, 31_000],
+])('to a replica whose clock is %i ms off an entry of a second ago is %i ms old', (offMs, age) => {
+  const ledger = { a: entry(NOW_MS - 1_000) };
+  expect(reservationsOf(ledger, 'a', NOW_MS + offMs)).toMatchObject([{ own: true, ageMs: age }]);
+});
+
 test('a decision sees pod, age, reason and candidate; its own is told by uid', () => {
   const handOffTo = memberId('a2');
   const ledger = {
