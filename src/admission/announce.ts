@@ -17,15 +17,30 @@ export interface Announcement {
 /** The port to whoever tells people; returns at once, never throws, and may drop what is too much. */
 export type Announce = (announcement: Announcement) => void;
 
-type Tone = Pick<Announcement, 'type' | 'reason'>;
+/** Every reason that is announced; docs/events.md says when. */
+export const ANNOUNCED: Readonly<Record<string, Announcement['type']>> = {
+  LeaderProtected: 'Warning',
+  QuorumAtRisk: 'Warning',
+  QuorumLost: 'Warning',
+  Unverifiable: 'Warning',
+  AmbiguousGuard: 'Warning',
+  HandOffRefused: 'Warning',
+  HandOffFailed: 'Warning',
+  LeadershipMoved: 'Normal',
+  BreakGlass: 'Warning',
+  UnverifiableAllowed: 'Warning',
+  QuorumAtRiskAllowed: 'Warning',
+  KnownDown: 'Normal',
+  InternalError: 'Warning',
+};
 
 /** Of what may go, only this: nobody vouched for it, or somebody should hear of it. */
-const LET_THROUGH: Partial<Readonly<Record<Judgement['verdict']['reason'], Tone>>> = {
-  BreakGlass: { type: 'Warning', reason: 'BreakGlass' },
-  KnownDown: { type: 'Normal', reason: 'KnownDown' },
+const LET_THROUGH: Partial<Readonly<Record<Judgement['verdict']['reason'], string>>> = {
+  BreakGlass: 'BreakGlass',
+  KnownDown: 'KnownDown',
   // Not the names of the refusals: what was let go must not vanish in a count of what was refused.
-  Unverifiable: { type: 'Warning', reason: 'UnverifiableAllowed' },
-  QuorumAtRisk: { type: 'Warning', reason: 'QuorumAtRiskAllowed' },
+  Unverifiable: 'UnverifiableAllowed',
+  QuorumAtRisk: 'QuorumAtRiskAllowed',
 };
 
 /** Longer user names are cut. */
@@ -41,19 +56,11 @@ export function announcementsOf(
   const { about, verdict } = judgement;
   const told: Announcement[] = [];
   if (handOff === 'moved') told.push(moved(request, judgement));
-  if (verdict.kind === 'deny') {
-    const message = `${asked(request)} refused: ${verdict.message}`;
-    told.push({
-      about,
-      action: 'Refused',
-      message,
-      type: 'Warning',
-      reason: refusal(verdict, handOff),
-    });
-  } else {
-    const tone = LET_THROUGH[verdict.reason];
-    const message = `${asked(request)} allowed: ${verdict.message}`;
-    if (tone !== undefined) told.push({ about, action: 'Allowed', message, ...tone });
+  const reason = verdict.kind === 'deny' ? refusal(verdict, handOff) : LET_THROUGH[verdict.reason];
+  if (reason !== undefined) {
+    const action = verdict.kind === 'deny' ? 'Refused' : 'Allowed';
+    const message = `${asked(request)} ${action.toLowerCase()}: ${verdict.message}`;
+    told.push({ about, type: ANNOUNCED[reason] ?? 'Warning', reason, action, message });
   }
   return told;
 }

@@ -264,8 +264,12 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         ['get', 'pods'],
         ['get', 'nodes'],
         ['get', 'namespaces'],
+        ['create', 'events'],
+        ['patch', 'events'],
         ['watch', 'etcdguards'],
         ['watch', 'pods'],
+        ['get', 'events'],
+        ['delete', 'events'],
         ['update', 'etcdguards'],
         ['delete', 'etcdguards'],
         ['delete', 'pods'],
@@ -279,7 +283,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         asked.map(async ([verb, what]) => ((await may(verb, what)) ? [`${verb} ${what}`] : [])),
       );
       expect(answers.flat()).toStrictEqual(
-        asked.slice(0, 9).map(([verb, what]) => `${verb} ${what}`),
+        asked.slice(0, 11).map(([verb, what]) => `${verb} ${what}`),
       );
     });
 
