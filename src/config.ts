@@ -22,8 +22,17 @@ export interface ServeConfig {
   readonly guards: GuardsConfig;
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;
-  /** null: a certificate is made in memory; only with guards from files. */
+  /** null: a certificate is made: in memory with guards from files, else kept in the cluster. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Names of what a certificate that is kept in the cluster has to do with. */
+  readonly certificate: {
+    readonly secret: string;
+    readonly service: string;
+    /** Of the ValidatingWebhookConfiguration. */
+    readonly configuration: string;
+    /** Of the Secret and the Service; null: where we run. */
+    readonly namespace: string | null;
+  };
   readonly logLevel: LogLevel;
   readonly shutdownDelayMs: number;
   /** Whether members' pods are labelled with their role. */
@@ -104,6 +113,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'metrics-listen': { type: 'string' },
       'tls-cert': { type: 'string' },
       'tls-key': { type: 'string' },
+      'certificate-secret': { type: 'string' },
+      'webhook-configuration': { type: 'string' },
+      service: { type: 'string' },
+      namespace: { type: 'string', short: 'n' },
       'log-level': { type: 'string' },
       'shutdown-delay': { type: 'string' },
       'role-labels': { type: 'boolean' },
@@ -207,15 +220,18 @@ function takeOption(
 
 function readServe(values: Values, _words: readonly string[], problems: string[]): ServeConfig {
   const guards = guardsConfig(values, problems);
-  if (guards.kind === 'cluster' && values['tls-cert'] === undefined) {
-    problems.push('--tls-cert and --tls-key are needed where guards come from a cluster');
-  }
   return {
     command: 'serve',
     guards,
     listen: listenAddress(values, 'listen', '0.0.0.0:8443', problems),
     metricsListen: listenAddress(values, 'metrics-listen', '0.0.0.0:8080', problems),
     tls: tlsFiles(values, problems),
+    certificate: {
+      secret: objectName(values, 'certificate-secret', problems) ?? 'etcd-guard-tls',
+      service: objectName(values, 'service', problems) ?? 'etcd-guard',
+      configuration: objectName(values, 'webhook-configuration', problems) ?? 'etcd-guard',
+      namespace: objectName(values, 'namespace', problems),
+    },
     logLevel: oneOf(values, 'log-level', LOG_LEVELS, problems) ?? 'info',
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
     roleLabels: roleLabels(values, guards, problems),
@@ -298,6 +314,14 @@ function tlsFiles(values: Values, problems: string[]): ServeConfig['tls'] {
   if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
   if (certFile !== keyFile) problems.push('--tls-cert and --tls-key go together');
   return null;
+}
+
+function objectName(values: Values, name: string, problems: string[]): string | null {
+  const given = text(values, name);
+  if (given !== undefined && !OBJECT_NAME.test(given)) {
+    problems.push(`--${name} must be the name of an object (found '${given}')`);
+  }
+  return given ?? null;
 }
 
 function duration(values: Values, name: string, otherwise: string, problems: string[]): number {

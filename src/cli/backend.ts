@@ -1,10 +1,13 @@
 import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
+import type { CertificateCluster } from './serving-certificate.ts';
 
 /** Where `serve` has its guards from. */
 export interface Backend {
   readonly source: GuardSource;
   readonly announce: Announce;
+  /** Where a certificate can be kept; absent with guards from files. */
+  readonly certificates?: CertificateCluster;
   /** What goes on beside the reviews, from the moment that these are served. */
   start(): { stop(): void };
   /** Ends within a few seconds, whoever does not answer. */

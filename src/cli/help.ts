@@ -30,8 +30,15 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --listen HOST:PORT        HTTPS (default 0.0.0.0:8443; port 0: any free one)
   --metrics-listen HOST:PORT
                             plain HTTP (default 0.0.0.0:8080)
-  --tls-cert FILE           certificate and key in PEM, reloaded when they change;
-  --tls-key FILE            with --guards alone, a self-signed one is made in memory otherwise
+  --tls-cert FILE           certificate and key in PEM, reloaded when they change; without them
+  --tls-key FILE            etcd-guard makes its own: kept in a Secret, renewed in time, and written
+                            to the caBundle of its webhooks; with --guards in memory only
+  --certificate-secret NAME Secret that all replicas share (default etcd-guard-tls)
+  --webhook-configuration NAME
+                            ValidatingWebhookConfiguration that is to trust it (default etcd-guard)
+  --service NAME            Service that the certificate is for (default etcd-guard)
+  -n, --namespace NS        of that Secret and that Service (default: where the pod runs, else the
+                            kubeconfig's, or else etcd-guard); guards are looked for in all
   --log-level LEVEL         debug, info, warn or error (default info)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
   --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,

@@ -38,6 +38,10 @@ export async function openCluster(
   return {
     source,
     announce: events.announce,
+    certificates: {
+      api,
+      namespace: environment['POD_NAMESPACE'] || api.namespace || 'etcd-guard',
+    },
     start() {
       const inPod = access.kind === 'service-account' ? api.namespace : null;
       status = keepStatus({

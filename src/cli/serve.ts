@@ -1,21 +1,17 @@
 import { createReviewHandler } from '../admission/admit.ts';
 import type { ServeConfig } from '../config.ts';
-import {
-  loadCertificate,
-  watchCertificate,
-  type ServingCertificate,
-} from '../server/certificate.ts';
+import type { ServingCertificate } from '../server/certificate.ts';
 import { ServerError } from '../server/error.ts';
 import { startServers } from '../server/lifecycle.ts';
 import { createObservabilityServer } from '../server/observability-server.ts';
 import { createReadiness } from '../server/readiness.ts';
-import { selfSignedCertificate } from '../server/self-signed.ts';
 import { WebhookServer } from '../server/webhook-server.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { Recorder } from '../telemetry/recorder.ts';
 import { UsageError, type Backend } from './backend.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
 import { openGuardFiles } from './serve-files.ts';
+import { servingCertificates } from './serving-certificate.ts';
 import type { Streams } from './streams.ts';
 
 type OpenCluster = typeof OpenClusterFunction;
@@ -66,9 +62,8 @@ interface Running {
 
 async function run(config: ServeConfig, backend: Backend, around: Running): Promise<void> {
   const { streams, version, recorder, log } = around;
-  const certificate = await firstCertificate(config, log);
-  recorder.certificateExpires(certificate.notAfter);
-  const webhook = webhookServer(certificate, backend, around);
+  const certificates = await servingCertificates(config, backend.certificates ?? null, around);
+  const webhook = webhookServer(certificates.first, backend, around);
   const observability = createObservabilityServer({
     metrics: recorder.registry,
     readiness: createReadiness(webhook),
@@ -77,18 +72,24 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   });
   const { listen, metricsListen } = config;
   const servers = await startServers({ webhook, observability, listen, metricsListen });
-  const running = [backend.start(), followCertificate(config, webhook, { recorder, log })];
-  log.info({ https: servers.https, http: servers.http }, 'listening');
-  await aborted(streams.stop);
+  const certificate = certificates.follow(webhook);
+  const running = backend.start();
+  const stopped = aborted(streams.stop);
+  await Promise.race([certificate.served, stopped]);
+  if (!streams.stop.aborted) {
+    log.info({ https: servers.https, http: servers.http }, 'listening');
+  }
+  await stopped;
   log.info({ delayMs: config.shutdownDelayMs }, 'stopping');
+  certificate.stop();
   await servers.shutdown(config.shutdownDelayMs);
-  for (const one of running) one.stop();
+  running.stop();
   await backend.close();
   log.info('stopped');
 }
 
 function webhookServer(
-  certificate: ServingCertificate,
+  certificate: ServingCertificate | null,
   { source, announce }: Backend,
   { recorder, log }: Running,
 ): WebhookServer {
@@ -119,36 +120,6 @@ async function openCluster(
   context: Parameters<OpenCluster>[1],
 ): Promise<Backend> {
   return (await import('./serve-cluster.ts')).openCluster(kubeconfig, context);
-}
-
-async function firstCertificate({ tls }: ServeConfig, log: Logger): Promise<ServingCertificate> {
-  if (tls !== null) return loadCertificate(tls);
-  const made = await selfSignedCertificate();
-  const caBundle = Buffer.from(made.cert).toString('base64');
-  log.info(
-    { caBundle, notAfter: made.notAfter },
-    'no --tls-cert: serving a self-signed certificate',
-  );
-  return made;
-}
-
-function followCertificate(
-  { tls }: ServeConfig,
-  webhook: WebhookServer,
-  { recorder, log }: Pick<Running, 'recorder' | 'log'>,
-): { stop(): void } {
-  if (tls === null) return { stop: () => undefined };
-  return watchCertificate(tls, webhook.certificate, {
-    onReloaded(certificate) {
-      webhook.useCertificate(certificate);
-      recorder.certificateExpires(certificate.notAfter);
-      log.info({ notAfter: certificate.notAfter }, 'serving a new certificate');
-    },
-    onReloadFailed(error) {
-      recorder.reloadFailed('certificate');
-      log.error({ err: error }, 'the new certificate is unusable: keeping the old one');
-    },
-  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -93,9 +93,14 @@ describe('usage', () => {
       ].join('\n'),
     ],
     [
-      'guards from a cluster without a certificate',
-      ['serve', '--kubeconfig=none'],
-      'etcd-guard: --tls-cert and --tls-key are needed where guards come from a cluster\nTry: etcd-guard serve --help\n',
+      'names that no object can have',
+      ['serve', '--kubeconfig=none', '--service=svc/guard', '--certificate-secret=A', '-n', '-'],
+      [
+        "etcd-guard: --certificate-secret must be the name of an object (found 'A')",
+        "etcd-guard: --service must be the name of an object (found 'svc/guard')",
+        "etcd-guard: --namespace must be the name of an object (found '-')",
+        'Try: etcd-guard serve --help\n',
+      ].join('\n'),
     ],
     [
       'guards from files and from a cluster',
