@@ -97,6 +97,9 @@ export class KubernetesStage implements Stage {
     const { text } = await this.#succeeds('kubectl', 'get', 'etcdguards');
     const row = new RegExp(String.raw`^etcd +${leader} +${shown} `, 'm');
     check(row.test(text), `${leader} leads, and ${shown} members are healthy`);
+    const { text: table } = await this.#succeeds('kubectl', 'etcd-guard', 'status');
+    const same = new RegExp(String.raw`^default/etcd +${leader} +${shown} `, 'm');
+    check(same.test(table), `${leader} leads, and ${shown} members are healthy`);
   }
 
   async deletePod(pod: string): Promise<Attempt> {
@@ -126,7 +129,17 @@ export class KubernetesStage implements Stage {
     );
   }
 
-  async showEvents(): Promise<void> {}
+  async showEvents(reasons: readonly string[]): Promise<void> {
+    chapter('What stands in Events');
+    // A replica writes them after it has answered.
+    await until(`Events of ${reasons.join(', ')}`, async () => {
+      const events = await this.#parts.api.admin.list('/api/v1/namespaces/default/events');
+      const found = new Set(events.map((event) => eventSchema.parse(event).reason));
+      return reasons.every((reason) => found.has(reason));
+    });
+    const selector = '--field-selector=involvedObject.kind=Pod';
+    await this.#succeeds('kubectl', 'get', 'events', selector, `-o=custom-columns=${COLUMNS}`);
+  }
 
   async drain(pod: string): Promise<Attempt> {
     // Pods that no controller has made are only drained with --force.
@@ -168,6 +181,8 @@ export class KubernetesStage implements Stage {
   suggestions(leader: string, follower: string): readonly string[] {
     return [
       'kubectl get etcdguards --watch',
+      'kubectl etcd-guard status --watch',
+      `kubectl etcd-guard check ${leader} --eviction`,
       `kubectl delete pod ${leader}`,
       `kubectl delete pod ${follower}`,
       `kubectl drain ${nodeOf(leader)} --force; kubectl uncordon ${nodeOf(leader)}`,
@@ -287,6 +302,9 @@ function guardManifest({ members }: EtcdCluster): string {
     },
   });
 }
+
+const eventSchema = z.looseObject({ reason: z.string() });
+const COLUMNS = 'POD:.involvedObject.name,TYPE:.type,REASON:.reason,COUNT:.count';
 
 const ledgerSchema = z.looseObject({
   disruptedPods: z.record(z.string(), z.unknown()).default({}),
