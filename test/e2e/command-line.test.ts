@@ -19,6 +19,7 @@ import {
   type KubeApiserver,
 } from '../harness/kube-apiserver.ts';
 import { door, freePort, type Door } from '../harness/loopback.ts';
+import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
 import { lacksBinary, requireBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
@@ -666,6 +667,21 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         await api.admin.patch(`${GUARDS}/etcd`, { spec: { members: { addresses: null } } });
         expect(await etcdGuard(['status'])).toMatchObject({ exitCode: 0 });
       });
+    });
+
+    it('status --watch outlasts the API server', async () => {
+      const watching = await ManagedProcess.start(
+        process.execPath,
+        [inject('program'), 'status', '--watch'],
+        { env: { ...process.env, KUBECONFIG: kubeconfig } },
+      );
+      await watching.waitForOutput(/DELETE NOW/);
+      await api.restart();
+      await watching.waitForOutput(
+        /etcd-guard: .*(can't reach|server is starting)[^]*GUARD [^]*DELETE NOW/,
+        30_000,
+      );
+      await expect(watching.kill('SIGINT')).resolves.toStrictEqual({ code: 0, signal: null });
     });
 
     it('shows what is left of a cluster that has lost its quorum', async () => {
