@@ -112,13 +112,14 @@ export class GuardedCluster {
     return etcd;
   }
 
-  /** What both replicas have logged since then of requests for this pod that were meant. */
+  /** What both replicas have logged since then of requests for this pod that were meant, in order. */
   decisions(pod: string, since: Date): readonly LogLine[] {
     return this.replicas
       .flatMap(({ log }) => log)
       .filter(({ msg, dryRun }) => msg === 'decided' && dryRun !== true)
       .filter((line) => line['pod'] === pod)
-      .filter(({ time }) => Date.parse(String(time)) >= since.getTime());
+      .filter(({ time }) => Date.parse(String(time)) >= since.getTime())
+      .toSorted((a, b) => Date.parse(String(a['time'])) - Date.parse(String(b['time'])));
   }
 
   /** Waits for what the logs say first of this pod since then. */
