@@ -66,7 +66,17 @@ if [ -z "$keep_guards" ]; then
   run 'the rights to Secrets' delete rolebinding,role -A --field-selector=metadata.name=etcd-guard-secrets
   run 'the EtcdGuards and their definition' delete crd etcdguards.etcd-guard.io --ignore-not-found
   run 'the labels on namespaces' label namespaces -l etcd-guard.io/protect etcd-guard.io/protect-
-  run 'the labels on pods' label pods -A -l etcd-guard.io/role etcd-guard.io/role-
+  # One namespace after another: label knows no -A before kubectl 1.21.
+  namespaces=()
+  if [ -n "$dry_run" ]; then
+    namespaces=(NAMESPACE)
+  else
+    read -ra namespaces < <("${kubectl[@]}" get pods -A -l etcd-guard.io/role \
+      -o 'jsonpath={.items[*].metadata.namespace}' | tr ' ' '\n' | sort -u | tr '\n' ' ') || true
+  fi
+  for namespace in ${namespaces[@]+"${namespaces[@]}"}; do
+    run 'the labels on pods' label pods -n "$namespace" -l etcd-guard.io/role etcd-guard.io/role-
+  done
 fi
 
 if [ -n "$failed" ]; then say 'not all of it is gone: see above, then run this again'; exit 1; fi
