@@ -50,7 +50,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
       looked.forget(guard);
       warnings.over(guardKey(guard));
     },
-    onFailed: (error) => warnings.warn('EtcdGuards', 'can not follow the EtcdGuards', error),
+    onFailed: (error) => warnings.warn('EtcdGuards', "can't follow the EtcdGuards", error),
   });
   const keeper = new StatusKeeper({
     api,
@@ -64,7 +64,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
         warnings.over(guardKey(guard));
         if (lease.held) looked.at(guard, what);
       },
-      onFailed: (about, error) => warnings.warn(about, 'can not keep the status', error),
+      onFailed: (about, error) => warnings.warn(about, "can't keep the status", error),
     },
   });
   const lease = new Lease(api, claimOf(context), {
@@ -79,7 +79,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
       looked.forgetAll();
     },
     onFailed: (error) =>
-      warnings.warn('Lease', 'can not get the Lease; status is not kept by this replica', error),
+      warnings.warn('Lease', "can't get the Lease: status is not kept by this replica", error),
   });
   guards.start();
   lease.start();
@@ -134,10 +134,13 @@ class LookedAt {
   }
 }
 
-/** One warning for what goes on failing in the same way. */
+/** How often a warning is repeated while its cause lasts. */
+const REPEAT_MS = 10 * 60_000;
+
+/** One warning for what goes on failing in the same way, repeated from time to time. */
 class Warnings {
   readonly #log: Logger;
-  readonly #last = new Map<string, string>();
+  readonly #last = new Map<string, { readonly said: string; readonly at: number }>();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -145,8 +148,10 @@ class Warnings {
 
   warn(about: string, message: string, error: ApiError): void {
     const said = `${error.code} ${message}`;
-    if (this.#last.get(about) === said) return;
-    this.#last.set(about, said);
+    const now = performance.now();
+    const last = this.#last.get(about);
+    if (last?.said === said && now - last.at < REPEAT_MS) return;
+    this.#last.set(about, { said, at: now });
     this.#log.warn({ about, err: error }, message);
   }
 

@@ -40,8 +40,12 @@ export class WatchedGuards {
 
   start(): void {
     const events = {
-      onListed: (objects: readonly KubernetesObject[]) => this.#listed(objects.map(knownGuard)),
-      onChanged: (object: KubernetesObject) => this.#changed(knownGuard(object)),
+      onListed: (objects: readonly KubernetesObject[]) =>
+        this.#listed(objects.filter((object) => !isTerminating(object)).map(knownGuard)),
+      onChanged: (object: KubernetesObject) => {
+        if (isTerminating(object)) this.#gone(knownGuard(object));
+        else this.#changed(knownGuard(object));
+      },
       onGone: (object: KubernetesObject) => this.#gone(knownGuard(object)),
       onFailed: this.#events.onFailed,
     };
@@ -95,6 +99,11 @@ export class WatchedGuards {
     if (neighbours.size === 0) this.#guards.delete(namespace);
     this.#events.onGone(guard);
   }
+}
+
+/** Such a guard guards nothing any more. */
+function isTerminating({ metadata }: KubernetesObject): boolean {
+  return metadata.deletionTimestamp !== undefined;
 }
 
 /** `default/etcd`, which a name can't hold otherwise: neither part has a slash. */

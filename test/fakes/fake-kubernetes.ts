@@ -34,13 +34,13 @@ const KINDS: Readonly<Record<string, { readonly prefix: string; readonly plural:
   Pod: { prefix: '/api/v1', plural: 'pods' },
   Node: { prefix: '/api/v1', plural: 'nodes' },
   Namespace: { prefix: '/api/v1', plural: 'namespaces' },
-  Namespace: { prefix: '/api/v1', plural: 'namespaces' },
   Secret: { prefix: '/api/v1', plural: 'secrets' },
   ValidatingWebhookConfiguration: {
     prefix: '/apis/admissionregistration.k8s.io/v1',
     plural: 'validatingwebhookconfigurations',
   },
   EtcdGuard: { prefix: '/apis/etcd-guard.io/v1alpha1', plural: 'etcdguards' },
+  Lease: { prefix: '/apis/coordination.k8s.io/v1', plural: 'leases' },
 };
 
 /**
