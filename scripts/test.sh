@@ -166,7 +166,9 @@ demo_part() {
 # Without Kubernetes at hand the demo goes on without, which is not what is tested here.
 demo_with_kubernetes() {
   local out="$logs/demo.out"
-  scripts/demo.sh | tee "$out" && grep -q '^\$ kubectl delete pod' "$out"
+  scripts/demo.sh | tee "$out" &&
+    grep -q '^\$ kubectl delete pod' "$out" &&
+    grep -Eq '^etcd +etcd-[0-9] +3/3 ' "$out"
 }
 
 needs_kubernetes() { runs e2e || runs demo; }
