@@ -21,7 +21,7 @@ export async function carryOut(step: Change, situation: Situation): Promise<Stor
     case 'adopt':
       return {
         ...stored,
-        authorities: [...stored.authorities, step.authority],
+        authorities: [...stored.authorities, ...step.authorities],
         retireAfter: later(stored.retireAfter, step.until),
       };
     case 'new-authority':

@@ -209,8 +209,8 @@ export class CertificateKeeper {
         return;
       case 'adopt':
         log.warn(
-          { secret, authority: nameOf(step.authority) },
-          'others have changed the authority: the one served from stays trusted',
+          { secret, authorities: step.authorities.map(nameOf) },
+          'the Secret had lost an authority that is in use: it stays trusted',
         );
         return;
       case 'new-authority':

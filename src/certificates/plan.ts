@@ -35,7 +35,11 @@ export type Step =
       /** Trusted although it does not know them. */
       readonly inherited: readonly X509Certificate[];
     }
-  | { readonly kind: 'adopt'; readonly authority: X509Certificate; readonly until: Date }
+  | {
+      readonly kind: 'adopt';
+      readonly authorities: readonly X509Certificate[];
+      readonly until: Date;
+    }
   | {
       readonly kind: 'new-authority';
       readonly why: string;
@@ -75,12 +79,20 @@ function beginAnew({ trusted, nowMs }: Situation, remembered: Stored | null): St
     : { kind: 'restore', stored: remembered, inherited };
 }
 
-/** Somebody has put other authorities there, without the one that we serve from. */
-function adoption({ stored, served, nowMs }: Situation): Step | null {
-  if (served === null || hasExpired(served.leaf, nowMs)) return null;
-  const { issuer, leaf } = served;
-  if (stored.authorities.some((authority) => isSame(authority, issuer))) return null;
-  return { kind: 'adopt', authority: issuer, until: leaf.validToDate };
+/**
+ * What this replica serves from, and, before the first certificate, what others may serve from: the
+ * Secret has to know it, or the next caBundle would leave it out.
+ */
+function adoption({ stored, served, trusted, lifetimes, nowMs }: Situation): Step | null {
+  const isMissing = (one: X509Certificate): boolean =>
+    !stored.authorities.some((other) => isSame(one, other));
+  if (served !== null && !hasExpired(served.leaf, nowMs) && isMissing(served.issuer)) {
+    return { kind: 'adopt', authorities: [served.issuer], until: served.leaf.validToDate };
+  }
+  if (stored.serving !== null) return null;
+  const authorities = trusted.filter((one) => isMissing(one) && !hasExpired(one, nowMs));
+  const until = new Date(nowMs + lifetimes.servingMs);
+  return authorities.length === 0 ? null : { kind: 'adopt', authorities, until };
 }
 
 function authorityFault(
