@@ -108,6 +108,11 @@ describe('usage', () => {
       'etcd-guard: --guards and --kubeconfig exclude each other\nTry: etcd-guard serve --help\n',
     ],
     [
+      'labels on pods that files name',
+      ['serve', '--guards=guards.yaml', '--role-labels'],
+      'etcd-guard: --guards and --role-labels exclude each other\nTry: etcd-guard serve --help\n',
+    ],
+    [
       'a check by files and by a cluster',
       ['check', 'etcd-0', '--guards=guards.yaml', '--context=prod', '--via=webhook'],
       [

@@ -411,10 +411,11 @@ describe('many guards', () => {
     await advance(2_000);
     for (const name of names) expect(statusOf(name)).toHaveProperty('conditions');
     expect(most).toBe(16);
-    await advance(5_000);
+    await advance(60_000);
     const before = api.calls.length;
     api.put(guardObject({ name: 'guard-250', spec: { selector: { matchLabels: { app: 'db' } } } }));
-    await advance(500);
+    // Had it just been looked at, it would be a second later.
+    await advance(1_200);
     expect(api.calls.slice(before)).toContainEqual({
       verb: 'get',
       plural: 'etcdguards',
