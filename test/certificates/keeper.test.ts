@@ -219,6 +219,31 @@ describe('the webhook configuration', () => {
     expect(trusts(world, replica)).toBe(true);
   });
 
+  it('that rests on an older Secret is not written over one that rests on a newer', async () => {
+    const { world, replica } = await established();
+    const second = world.replica();
+    await second.look();
+    world.putBundles('');
+    const written: string[] = [];
+    let overtaken = false;
+    world.api.hold = async ({ verb }, at) => {
+      if (verb !== 'patch') return;
+      if (at === 'end') {
+        written.push(...world.bundles);
+      } else if (!overtaken) {
+        // The other has read the Secret, and stands before its write.
+        overtaken = true;
+        const { 'ca.key': _key, ...others } = world.stored;
+        world.api.put(secret(others));
+        await second.look();
+      }
+    };
+    await replica.look();
+    expect(overtaken).toBe(true);
+    expect(written.map((bundle) => certificates(bundle).length)).toStrictEqual([2]);
+    expect(world.bundles).toStrictEqual([world.stored['ca.crt']]);
+  });
+
   it('may be missing: the certificate is served, and trusted once there is one', async () => {
     const world = new World();
     const replica = world.replica();
