@@ -50,6 +50,8 @@ export interface GuardedCluster {
   readonly uid?: string;
   /** Why its cluster can't be asked, however it answers: a Secret is missing, the guard is wrong. */
   readonly fault?: string;
+  /** Nobody has to mend that: it is tried again. */
+  readonly faultPasses?: boolean;
   readonly pods: readonly PodFacts[];
   readonly endpoints: readonly MemberEndpoint[];
   readonly etcd: EtcdCluster;

@@ -157,8 +157,7 @@ class Hearing {
       answers: null,
       proof: null,
       handOff: this.#handOff,
-      obstacle:
-        cluster?.fault === undefined ? null : { kind: 'Misconfigured', cause: cluster.fault },
+      obstacle: cluster === undefined ? null : faultOf(cluster),
     };
   }
 
@@ -349,6 +348,11 @@ class OutOfTimeError extends Error {
 
 function notConfirmed(): EtcdRequestError {
   return new EtcdRequestError('timeout', 'no new leader was confirmed in time');
+}
+
+function faultOf({ fault, faultPasses = false }: GuardedCluster): Obstacle | null {
+  if (fault === undefined) return null;
+  return { kind: faultPasses ? 'Unread' : 'Misconfigured', cause: fault };
 }
 
 function causeOf(error: unknown): string {

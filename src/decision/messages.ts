@@ -154,6 +154,7 @@ function quorumLost(c: Case): string {
 const AFTER_OBSTACLE: Readonly<Record<Obstacle['kind'], string>> = {
   OutOfTime: 'Try again',
   LedgerUnavailable: 'Try again once it can be',
+  Unread: 'Try again',
   Misconfigured: 'Mend that and try again',
 };
 
@@ -179,7 +180,7 @@ function whyNothingIsKnown(c: Case): string | null {
   }
   if (obstacle?.kind === 'LedgerUnavailable')
     return `no reservation can be made: ${obstacle.cause}`;
-  return obstacle?.kind === 'Misconfigured' ? obstacle.cause : null;
+  return obstacle?.cause ?? null;
 }
 
 function whyClusterIsUnclear(c: Case): string | null {

@@ -144,6 +144,8 @@ export interface Reservation {
 export type Obstacle =
   | { readonly kind: 'OutOfTime' }
   | { readonly kind: 'LedgerUnavailable'; readonly cause: string }
+  /** Something of the cluster could not be read this time. */
+  | { readonly kind: 'Unread'; readonly cause: string }
   | { readonly kind: 'Misconfigured'; readonly cause: string };
 
 /** How far a hand-off of this request's target came. */

@@ -73,6 +73,11 @@ export interface WatchEvents {
   readonly onFailed: (error: ApiError) => void;
 }
 
+/** Nothing has to be changed for the same request to succeed another time. */
+export function mayPass({ code }: ApiError): boolean {
+  return code === 'timeout' || code === 'unreachable';
+}
+
 /** A request to the API server that failed, in words fit for an operator. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';

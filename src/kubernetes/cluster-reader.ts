@@ -5,7 +5,13 @@ import type { Guard, Policy } from '../decision/situation.ts';
 import type { ConnectionSettings, EtcdCluster } from '../etcd/port.ts';
 import type { Fault } from '../guards/faults.ts';
 import { policy } from '../guards/schema.ts';
-import { ApiError, type KubernetesApi, type KubernetesObject, type Resource } from './api.ts';
+import {
+  ApiError,
+  mayPass,
+  type KubernetesApi,
+  type KubernetesObject,
+  type Resource,
+} from './api.ts';
 import { Connections } from './connections.ts';
 import { livingEntries, reservationsOf } from './disrupted-pods.ts';
 import { decodeGuard, type EtcdGuard } from './guard-resource.ts';
@@ -97,7 +103,7 @@ export class ClusterReader {
     }
     const reading = await this.read({ object, guard }, left);
     if (!(reading instanceof ApiError)) return { cluster: this.cluster(reading), reading };
-    return { cluster: unreadCluster(object, guard, unreadPods(reading)), reading: null };
+    return { cluster: withoutPods({ object, guard }, reading), reading: null };
   }
 
   /** Gives an ApiError if the pods can't be read; `left` are the milliseconds that a request has. */
@@ -131,7 +137,7 @@ export class ClusterReader {
       endpoints: pods.map(({ name, address }) => ({ pod: name, address })),
       ...(connection.fault === undefined
         ? { etcd: connection.etcd }
-        : { etcd: UNREACHABLE, fault: connection.fault }),
+        : { etcd: UNREACHABLE, fault: connection.fault, faultPasses: connection.passes }),
       reservations: reservationsOf(
         livingEntries(guard.ledger, reading.pods, nowMs),
         target.uid,
@@ -205,9 +211,10 @@ export function unreadCluster(
   };
 }
 
-/** Why the pods of a guard are not known. */
-export function unreadPods({ message }: ApiError): string {
-  return `its pods can't be read: ${message}`;
+/** A guard whose pods can't be read, for that reason. */
+export function withoutPods({ object, guard }: ReadGuard, error: ApiError): GuardedCluster {
+  const fault = `its pods can't be read: ${error.message}`;
+  return { ...unreadCluster(object, guard, fault), faultPasses: mayPass(error) };
 }
 
 /** What is wrong with a guard, the first of its problems. */

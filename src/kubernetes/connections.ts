@@ -1,14 +1,14 @@
 import { createSecureContext } from 'node:tls';
 import type { ConnectionSettings, EtcdCluster, TlsSettings } from '../etcd/port.ts';
 import { checkAuthorities, lineIn } from '../guards/credentials.ts';
-import { ApiError, type KubernetesObject } from './api.ts';
+import { ApiError, mayPass, type KubernetesObject } from './api.ts';
 import type { EtcdGuard } from './guard-resource.ts';
 import type { KubernetesReads } from './shared-reads.ts';
 
 /** How to reach a guard's cluster now, or the words that say why that can't be told. */
 export type Connection =
   | { readonly etcd: EtcdCluster; readonly fault?: never }
-  | { readonly fault: string; readonly etcd?: never };
+  | { readonly fault: string; readonly passes: boolean; readonly etcd?: never };
 
 interface Kept {
   readonly key: string;
@@ -49,7 +49,7 @@ export class Connections {
       ]);
       return { etcd: this.#connection(guard, tls, auth) };
     } catch (error) {
-      if (error instanceof Unusable) return { fault: error.message };
+      if (error instanceof Unusable) return { fault: error.message, passes: error.passes };
       throw error;
     }
   }
@@ -102,7 +102,7 @@ export class Connections {
       if (object !== null) return { title, object };
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      throw new Unusable(`${title} can't be read: ${error.message}`);
+      throw new Unusable(`${title} can't be read: ${error.message}`, mayPass(error));
     }
     throw new Unusable(`${title} does not exist`);
   }
@@ -111,6 +111,13 @@ export class Connections {
 /** Says why there are no settings, in words that a refusal can repeat. */
 class Unusable extends Error {
   override readonly name = 'Unusable';
+  /** Nobody has to mend it. */
+  readonly passes: boolean;
+
+  constructor(message: string, passes = false) {
+    super(message);
+    this.passes = passes;
+  }
 }
 
 function versionOf(secret: SecretRead | null): readonly string[] | null {

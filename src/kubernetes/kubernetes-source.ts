@@ -16,7 +16,7 @@ import {
   podsIn,
   invalidGuard,
   unreadCluster,
-  unreadPods,
+  withoutPods,
   type ClusterReader,
   type ClusterReading,
 } from './cluster-reader.ts';
@@ -140,7 +140,7 @@ export class KubernetesSource implements GuardSource {
       nodes: (live) => nodesToRead(subject, live, { target: standing(live), guard }),
     });
     if (reading instanceof ApiError) {
-      const clusters = [unreadCluster(object, guard, unreadPods(reading))];
+      const clusters = [withoutPods({ object, guard }, reading)];
       return { target: factsOfPod(pod.snapshot, null), clusters };
     }
     const now = standing(reading.live);

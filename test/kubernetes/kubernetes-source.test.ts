@@ -379,8 +379,14 @@ describe('when the API server fails', () => {
     failing('pods', 'list', new ApiError('timeout', 'it did not answer'));
     expect(await verdictOn(deleting('etcd-2'))).toBe('allow Unverifiable');
     expect(entries()).toEqual(before);
-    const text = (await judge(deleting('etcd-2'))).verdict.message;
-    expect(text).toContain("its pods can't be read: it did not answer");
+    const { message } = (await judge(deleting('etcd-2'))).verdict;
+    expect(message).toContain("its pods can't be read: it did not answer");
+    api.change('EtcdGuard', 'etcd', (guard) => ({ ...guard, spec: { selector } }));
+    expect(await refusalOf(deleting('etcd-2'))).toContain(
+      "its pods can't be read: it did not answer. Try again. To",
+    );
+    failing('pods', 'list', forbidden);
+    expect(await refusalOf(deleting('etcd-2'))).toContain('Mend that and try again. To');
   });
 
   test('a Secret that can’t be read: Unverifiable, so that a drain goes on trying', async () => {
