@@ -64,7 +64,8 @@ issue etcd-client clientAuth ''
 say "certificates are in $PWD, valid for $days days"
 [ -z "${DRY_RUN:-}" ] || exit 0
 
-kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace"
+kubectl get namespace "$namespace" >/dev/null 2>&1 ||
+  kubectl create namespace "$namespace" --save-config
 for name in peer server client; do
   kubectl create secret generic "etcd-$name-tls" -n "$namespace" --type=kubernetes.io/tls \
     --from-file=ca.crt --from-file=tls.crt="etcd-$name.crt" --from-file=tls.key="etcd-$name.key" \
