@@ -342,9 +342,9 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(kubelets.flatMap(({ refusals }) => refusals)).toStrictEqual([]);
       });
 
-      it('in a dry run writes nothing', async () => {
+      it('in a dry run reserves nothing', async () => {
         const { leader, first, second } = await roles();
-        const before = await readGuard();
+        const before = await ledger();
         expect(await remove(leader.name, '--dry-run=server')).toMatchObject({ exitCode: 1 });
         for (const { name } of [first, second]) {
           expect(await remove(name, '--dry-run=server')).toMatchObject({ exitCode: 0 });
@@ -352,7 +352,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         await evict(leader.name, { dryRun: ['All'] });
         await evict(first.name, { dryRun: ['All'] });
         expect((await etcd.leader()).id).toBe(leader.id);
-        expect(await readGuard()).toStrictEqual(before);
+        expect(await ledger()).toStrictEqual(before);
         await Promise.all([leader, first, second].map((member) => stays(member)));
       });
 
