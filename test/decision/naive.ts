@@ -451,7 +451,9 @@ function candidate(w: World, after: After): MemberId | null {
   const ranked = after.members
     .map((id) => {
       const [pod] = podsAnsweringAs(w, id);
-      const answers = w.heard.filter(({ status }) => status.id === id);
+      const answers = w.heard.filter(
+        ({ status }) => status.id === id && status.clusterId === w.clusterId,
+      );
       return {
         id,
         pod: pod ?? '',
