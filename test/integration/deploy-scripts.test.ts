@@ -21,52 +21,54 @@ afterEach(async () => {
   await scratch.remove();
 });
 
+/** Programs of these names that write down how they are called, and fail if `body` says so. */
+async function pretend(names: readonly string[], body = ''): Promise<void> {
+  for (const name of names) {
+    const path = join(scratch.path, name);
+    const script = `#!${requireBinary('bash')}\necho "${name} $* KUBECONFIG=$KUBECONFIG" >>"$CALLS"\n${body}\n`;
+    await writeFile(path, script);
+    await chmod(path, 0o755);
+  }
+}
+
+/** Runs it with nothing in the PATH but the basics and what was pretended. */
+async function demo(...args: readonly string[]): Promise<{
+  readonly code: number | undefined;
+  readonly said: string;
+  readonly calls: string[];
+}> {
+  const there = new Set(await readdir(scratch.path));
+  for (const name of BASICS.filter((one) => !there.has(one))) {
+    await symlink(requireBinary(name), join(scratch.path, name));
+  }
+  const calls = join(scratch.path, 'calls');
+  await writeFile(calls, '');
+  const { exitCode, stderr } = await execa('bash', ['scripts/minikube-demo.sh', ...args], {
+    cwd: ROOT,
+    reject: false,
+    extendEnv: false,
+    env: {
+      PATH: scratch.path,
+      HOME: scratch.path,
+      XDG_CACHE_HOME: join(scratch.path, 'cache'),
+      KUBECONFIG: join(scratch.path, 'of-the-user'),
+      CALLS: calls,
+    },
+  });
+  const written = await readFile(calls, 'utf8');
+  return {
+    code: exitCode,
+    said: stderr,
+    calls: written.split('\n').filter((line) => line !== ''),
+  };
+}
+
+const kubeconfig = (kind: string): string => join(scratch.path, `cache/${OWN}/${kind}.kubeconfig`);
+
+const release = (image: string): Promise<{ exitCode?: number; stderr: string }> =>
+  execa('scripts/release-manifests.sh', [image, scratch.path], { cwd: ROOT, reject: false });
+
 describe('scripts/minikube-demo.sh', () => {
-  /** Programs of these names that write down how they are called, and fail if `body` says so. */
-  async function pretend(names: readonly string[], body = ''): Promise<void> {
-    for (const name of names) {
-      const path = join(scratch.path, name);
-      const script = `#!${requireBinary('bash')}\necho "${name} $* KUBECONFIG=$KUBECONFIG" >>"$CALLS"\n${body}\n`;
-      await writeFile(path, script);
-      await chmod(path, 0o755);
-    }
-  }
-
-  /** Runs it with nothing in the PATH but the basics and what was pretended. */
-  async function demo(...args: readonly string[]): Promise<{
-    readonly code: number | undefined;
-    readonly said: string;
-    readonly calls: string[];
-  }> {
-    const there = new Set(await readdir(scratch.path));
-    for (const name of BASICS.filter((one) => !there.has(one))) {
-      await symlink(requireBinary(name), join(scratch.path, name));
-    }
-    const calls = join(scratch.path, 'calls');
-    await writeFile(calls, '');
-    const { exitCode, stderr } = await execa('bash', ['scripts/minikube-demo.sh', ...args], {
-      cwd: ROOT,
-      reject: false,
-      extendEnv: false,
-      env: {
-        PATH: scratch.path,
-        HOME: scratch.path,
-        XDG_CACHE_HOME: join(scratch.path, 'cache'),
-        KUBECONFIG: join(scratch.path, 'of-the-user'),
-        CALLS: calls,
-      },
-    });
-    const written = await readFile(calls, 'utf8');
-    return {
-      code: exitCode,
-      said: stderr,
-      calls: written.split('\n').filter((line) => line !== ''),
-    };
-  }
-
-  const kubeconfig = (kind: string): string =>
-    join(scratch.path, `cache/${OWN}/${kind}.kubeconfig`);
-
   it.each([
     [[], ['minikube', 'kubectl', 'curl']],
     [['--kind'], ['kind', 'kubectl', 'curl', 'docker']],
@@ -118,9 +120,6 @@ describe('scripts/minikube-demo.sh', () => {
 });
 
 describe('scripts/release-manifests.sh', () => {
-  const release = (image: string): Promise<{ exitCode?: number; stderr: string }> =>
-    execa('scripts/release-manifests.sh', [image, scratch.path], { cwd: ROOT, reject: false });
-
   it
     .skipIf(kubectl === undefined)
     .each([
