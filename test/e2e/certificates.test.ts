@@ -228,6 +228,9 @@ describe.skipIf(lacksBinary('etcd', 'openssl') || (await lacksKubernetes()))(
         ),
       );
       await api.admin.create(CONFIGURATIONS, webhookConfiguration(balancer.port, ''));
+      // For a moment the API server goes on with the configuration that is gone.
+      const isWritten = async (): Promise<boolean> => (await caBundle()).includes('BEGIN');
+      await until('the caBundle is written', isWritten, PATIENT);
       await isTrusted();
       expect(await caBundle()).toBe((await stored())['ca.crt']);
     });
