@@ -144,10 +144,10 @@ build_and_load() {
 
 # By an archive: by name, minikube may take what it has cached of an earlier build.
 load_into_minikube() (
-  archive="$(mktemp "${TMPDIR:-/tmp}/etcd-guard.XXXXXX")"
-  trap 'rm -f "$archive"' EXIT
-  docker save --output "$archive" "$image"
-  minikube image load --profile "$name" "$archive" >&2
+  scratch="$(mktemp -d "${TMPDIR:-/tmp}/etcd-guard.XXXXXX")"
+  trap 'rm -rf "$scratch"' EXIT
+  docker save --output "$scratch/etcd-guard.tar" "$image"
+  minikube image load --profile "$name" "$scratch/etcd-guard.tar" >&2
 )
 
 load_into_kind() { kind load docker-image --name "$name" "$image" >&2; }

@@ -82,7 +82,11 @@ story_folder() {
 # story_pods NAMESPACE APP: each pod with why it waits, or whether it is ready, in one line.
 story_pods() {
   story_ask get pods -n "$1" -l "app.kubernetes.io/name=$2" -o 'jsonpath={range .items[*]}{.metadata.name}{"|"}{.status.containerStatuses[*].state.waiting.reason}{"|"}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
-    awk -F'|' '{ printf "%s%s %s", NR > 1 ? ", " : "", $1, $2 != "" ? $2 : $3 == "True" ? "ready" : "not ready" }'
+    awk -F'|' '{
+      state = $2
+      if (state == "") state = $3 == "True" ? "ready" : "not ready"
+      printf "%s%s %s", (NR == 1 ? "" : ", "), $1, state
+    }'
 }
 
 story_leader() { story_ask get etcdguard "$story_guard" -n "$story_namespace" -o 'jsonpath={.status.leader}'; }
@@ -251,10 +255,22 @@ story_eviction_moves_leadership() {
   story_heading 'An eviction, as a drain makes it, moves leadership first'
   eviction="{\"apiVersion\":\"policy/$version\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"$leader\",\"namespace\":\"$story_namespace\"}}"
   printf "$ echo '%s' |\n" "$eviction"
-  story_succeeds create --raw "/api/v1/namespaces/$story_namespace/pods/$leader/eviction" -f - <<<"$eviction"
+  story_evict "$leader" "$eviction"
   story_until 'another leader' story_leads_another "$leader"
   story_say "$(story_leader) leads, and $leader goes"
   story_back_to_steady "$leader" "$uid"
+}
+
+# story_evict POD EVICTION: asks again where the disruption budget has not caught up, as a drain does.
+story_evict() {
+  local deadline=$((SECONDS + story_timeout))
+  while :; do
+    story_show create --raw "/api/v1/namespaces/$story_namespace/pods/$1/eviction" -f - <<<"$2"
+    [ "$story_code" -ne 0 ] || return 0
+    case "$story_output" in *'Cannot evict pod'*) ;; *) story_fail "the eviction of $1 was refused" ;; esac
+    [ "$SECONDS" -lt "$deadline" ] || story_fail "the disruption budget refused for $story_timeout s"
+    sleep 5
+  done
 }
 
 story_leads_another() {
@@ -287,7 +303,8 @@ story_is_another_revision() {
 # story_metrics_of POD: the metrics of one replica, by port-forward to a free port.
 story_metrics_of() (
   log="$(mktemp)"
-  story_ask port-forward -n etcd-guard "pod/$1" :8080 --address 127.0.0.1 >"$log" 2>&1 &
+  # Not by a function, which would put a shell between: kill would not reach kubectl.
+  "${kubectl[@]}" port-forward -n etcd-guard "pod/$1" :8080 --address 127.0.0.1 >"$log" 2>&1 &
   pid=$!
   trap 'kill "$pid" 2>/dev/null; rm -f "$log"' EXIT
   for _ in $(seq 100); do
