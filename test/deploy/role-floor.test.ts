@@ -114,9 +114,10 @@ describe('the floor under the webhook', () => {
   /** What the API server does with a DELETE that the selectors match: the words of its refusal, or null. */
   function refusal(asked: Deletion): string | null {
     const { matchConditions, variables: declared, validations } = policy.spec;
-    if (matchConditions.some(({ expression }) => evaluate(expression, { ...asked }) === false)) {
-      return null;
-    }
+    // Of match conditions the API server evaluates all, and always with null for the namespace.
+    const early = { ...asked, namespaceObject: null };
+    const matches = matchConditions.map(({ expression }) => evaluate(expression, early));
+    if (matches.includes(false)) return null;
     const variables: Record<string, unknown> = {};
     for (const { name, expression } of declared) {
       variables[name] = evaluate(expression, { ...asked, variables });
