@@ -127,6 +127,7 @@ export class StatusKeeper {
     this.#queue.forget(key);
     this.#pace.delete(key);
     this.#written.delete(key);
+    this.#seen.delete(key);
     if (!this.#keeping) return;
     this.#followPods(guard.namespace);
     this.#sweepLater();
@@ -219,7 +220,8 @@ export class StatusKeeper {
     const look = await reader.look(object, left);
     const answers = await answersTo(look);
     const view = viewIn(look, answers);
-    if (!this.#keeping) return false;
+    // Who has heard that the guard is gone must not hear of it again.
+    if (!this.#keeping || this.#context.guards.get(guardOf(key)) === null) return false;
     this.#seen.set(key, gist(view));
     const status = this.#statusOf(object, look, { view, answers });
     const { cluster, reading } = look;

@@ -277,6 +277,22 @@ describe('the status of a guard', () => {
     expect(api.calls).toHaveLength(calls);
   });
 
+  test('is not told of a guard that has gone while it was looked at', async () => {
+    await start();
+    await advance(60_000);
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    etcd.hold = () => released;
+    api.put(podObject('etcd-1', { terminating: true }));
+    await advance(500);
+    expect(etcd.calls.at(-1)).toBe('ask');
+    const before = looked.length;
+    api.remove('EtcdGuard', 'etcd');
+    release();
+    await advance(A_ROUND);
+    expect(looked).toHaveLength(before);
+    expect(failures).toEqual([]);
+  });
+
   test('follows within 30 s though no watch tells anything', async () => {
     api = new Deaf(guardObject(), ...PODS.map((pod) => podObject(pod)));
     await start();
