@@ -16,7 +16,16 @@ interface PodWatch {
   readonly watch: { stop(): void };
 }
 
-/** One watch for each namespace that has guards; of a single guard only the pods that it selects. */
+/**
+ * Each watch is a connection and some memory, and all begin with a list at the same moment, for which
+ * reviews would have to wait.
+ */
+const MOST_WATCHES = 100;
+
+/**
+ * One watch for each namespace that has guards, of a single guard only the pods that it selects; none
+ * for namespaces beyond the first hundred, where somebody has to look unasked.
+ */
 export class PodWatches {
   readonly #api: KubernetesApi;
   readonly #events: PodEvents;
@@ -34,7 +43,8 @@ export class PodWatches {
     if (before?.labelSelector === labelSelector && selectors.length > 0) return;
     before?.watch.stop();
     this.#watches.delete(namespace);
-    if (selectors.length > 0) this.#watches.set(namespace, this.#started(namespace, labelSelector));
+    if (selectors.length === 0 || this.#watches.size >= MOST_WATCHES) return;
+    this.#watches.set(namespace, this.#started(namespace, labelSelector));
   }
 
   stop(): void {
