@@ -48,5 +48,7 @@ ENV NODE_ENV=production \
 WORKDIR /app
 USER 65532:65532
 EXPOSE 8443 8080
-ENTRYPOINT ["/usr/local/bin/node", "/app/dist/main.js"]
+# Left to itself a young generation often stays at its smallest, which halves the rate of reviews; not
+# allowed in NODE_OPTIONS.
+ENTRYPOINT ["/usr/local/bin/node", "--min-semi-space-size=2", "/app/dist/main.js"]
 CMD ["serve"]

@@ -14,6 +14,13 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** How Node is started. */
+export interface ChildOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Arguments for Node itself. */
+  readonly execArgv: string[];
+}
+
 /** A part of the bench in a process of its own, which ends with this one. */
 export class Child {
   readonly #name: string;
@@ -21,9 +28,9 @@ export class Child {
   readonly #waiting = new Map<number, Waiting>();
   #asked = 0;
 
-  constructor(script: string, env: NodeJS.ProcessEnv) {
+  constructor(script: string, options: ChildOptions) {
     this.#name = script;
-    this.#process = fork(new URL(script, import.meta.url), { env, stdio: 'inherit' });
+    this.#process = fork(new URL(script, import.meta.url), { ...options, stdio: 'inherit' });
     this.#process.on('message', (message) => {
       const { id, result, error } = replySchema.parse(message);
       if (error === undefined) this.#waiting.get(id)?.resolve(result);

@@ -6,12 +6,13 @@ import { CertificateAuthority } from '../test/harness/certificates.ts';
 import { startEtcdCluster, type EtcdCluster } from '../test/harness/etcd-cluster.ts';
 import { temporaryDirectory } from '../test/harness/reaper.ts';
 import { freshBundle } from './bundle.ts';
-import { Child } from './child.ts';
+import { Child, type ChildOptions } from './child.ts';
 import { Guard, type GuardOptions } from './guard.ts';
 import { deletionReview } from './reviews.ts';
 
 const HOST = '127.0.0.1';
 const NODE_ENV_FILE = join(import.meta.dirname, '../deploy/webhook/node.env');
+const DOCKERFILE = join(import.meta.dirname, '../Dockerfile');
 
 /** What the load generator can send. */
 export type Shot = 'bare' | 'unguarded' | 'refused' | 'spared';
@@ -34,8 +35,8 @@ export async function setStage(progress: (line: string) => void): Promise<Stage>
   const stop = async (): Promise<void> => {
     for (const one of started.toReversed()) await one.stop();
   };
-  const child = (script: string, env: NodeJS.ProcessEnv): Child => {
-    const made = new Child(script, env);
+  const child = (script: string, options: ChildOptions): Child => {
+    const made = new Child(script, options);
     started.push(made);
     return made;
   };
@@ -46,19 +47,19 @@ export async function setStage(progress: (line: string) => void): Promise<Stage>
     // An election would be measured as a slow review; a busy machine must not cause one.
     const etcd = await startEtcdCluster({ electionTimeoutMs: 5_000, heartbeatMs: 500 });
     started.push(etcd);
-    const { limits, env } = await limitedEnvironment();
+    const { limits, env, execArgv } = await limitsOfTheImage();
     const tls = await servingCertificate(directory.path);
     const guardsFile = await writeGuards(directory.path, etcd);
-    const guardOptions = { main, guardsFile, env, ...tls };
+    const guardOptions = { main, guardsFile, env, execArgv, ...tls };
     const guard = await Guard.start(guardOptions);
     started.push(guard);
 
-    const bare = child('./bare-server.ts', env);
+    const bare = child('./bare-server.ts', { env, execArgv });
     const barePort = await bare.ask('listen', tls, { result: z.int() });
-    const etcdClient = child('./etcd-client.ts', env);
+    const etcdClient = child('./etcd-client.ts', { env, execArgv });
     const addresses = etcd.members.map(({ address }) => address);
     await etcdClient.ask('open', { addresses }, { result: z.null() });
-    const load = child('./load-generator.ts', process.env);
+    const load = child('./load-generator.ts', { env: process.env, execArgv: [] });
     const bodyBytes = await prepare(load, etcd, {
       guard: { host: HOST, port: guard.port, ca: tls.ca },
       bare: { host: HOST, port: barePort, ca: tls.ca },
@@ -70,11 +71,18 @@ export async function setStage(progress: (line: string) => void): Promise<Stage>
   }
 }
 
-/** The memory limits that the container sets, for the guard and for all that it is compared with. */
-async function limitedEnvironment(): Promise<{ limits: string; env: NodeJS.ProcessEnv }> {
-  const limits = parseEnv(await readFile(NODE_ENV_FILE, 'utf8'));
-  const words = Object.entries(limits).map(([name, value]) => `${name}="${value}"`);
-  return { limits: words.join(' '), env: { ...process.env, ...limits } };
+/** The memory limits that the image sets, for the guard and for all that it is compared with. */
+async function limitsOfTheImage(): Promise<ChildOptions & { readonly limits: string }> {
+  const variables = parseEnv(await readFile(NODE_ENV_FILE, 'utf8'));
+  const words = Object.entries(variables).map(([name, value]) => `${name}="${value}"`);
+  const entrypoint = /^ENTRYPOINT (\[.*\])$/m.exec(await readFile(DOCKERFILE, 'utf8'))?.[1] ?? '[]';
+  const [, ...rest] = z.array(z.string()).min(2).parse(JSON.parse(entrypoint));
+  const execArgv = rest.filter((word) => word.startsWith('--'));
+  return {
+    limits: [...words, ...execArgv].join(' '),
+    env: { ...process.env, ...variables },
+    execArgv,
+  };
 }
 
 async function servingCertificate(directory: string) {
