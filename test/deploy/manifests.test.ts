@@ -130,6 +130,11 @@ describe('the Deployment of the guard', () => {
     expect(livenessProbe.httpGet).toEqual({ path: '/healthz', port: 'metrics' });
   });
 
+  test('stays in its Service through one slow answer or two', () => {
+    const { readinessProbe } = guard.container;
+    expect(readinessProbe).toMatchObject({ timeoutSeconds: 3, failureThreshold: 3 });
+  });
+
   test('is given the time to stop: the delay, and 20 s for requests in flight', () => {
     expect(guard.pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(5 + 20);
   });
