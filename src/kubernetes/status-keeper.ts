@@ -47,8 +47,10 @@ export interface Looked {
   readonly pods: number;
 }
 
-/** How often a quiet guard is looked at. */
+/** How often a quiet guard is looked at, unless there are more guards than `LOOKS_PER_SECOND` allows. */
 const REFRESH_MS = 30_000;
+/** Quiet guards together: reviews use the same connections to the API server. */
+const LOOKS_PER_SECOND = 20;
 /** After a change, since one seldom comes alone; doubles with each look that finds nothing new. */
 const FIRST_MS = 1_000;
 /** Until a time that somebody names, the guard is looked at every second. */
@@ -63,7 +65,7 @@ const SWEEP_MS = 1_000;
  * Reviews race for the version that a status write takes from them: at most one write a second, and
  * the first a little after the change, when the next reservation may have come as well.
  */
-const TIMING: RefreshTiming = { settleMs: 100, spacingMs: 1_000, concurrency: 16 };
+const TIMING: RefreshTiming = { settleMs: 100, spacingMs: 1_000, concurrency: 8 };
 
 /** Writes what each guard's cluster looks like to its status, as long as it is held to. */
 export class StatusKeeper {
@@ -71,7 +73,7 @@ export class StatusKeeper {
   readonly #queue: RefreshQueue;
   readonly #pods: PodWatches;
   readonly #labels: RoleLabels;
-  /** Milliseconds from the last look at a guard to the next. */
+  /** Milliseconds from the next look at a guard to the one after it; Infinity: it is quiet. */
   readonly #pace = new Map<string, number>();
   /** The versions that this keeper has written itself. */
   readonly #written = new Map<string, string>();
@@ -177,14 +179,14 @@ export class StatusKeeper {
   /** Gives the milliseconds until the next look; never rejects. */
   async #refresh(key: string): Promise<number> {
     const guard = this.#context.guards.get(guardOf(key));
-    if (guard === null) return REFRESH_MS;
+    if (guard === null) return this.#quietMs;
     try {
       const object = await this.#context.reader.reads.get(
         guardsIn(guard.namespace),
         guard.name,
         API_MS,
       );
-      if (object === null || !this.#keeping) return REFRESH_MS;
+      if (object === null || !this.#keeping) return this.#quietMs;
       const news = await this.#look(key, object);
       return this.#next(key, news, object);
     } catch (error) {
@@ -193,12 +195,20 @@ export class StatusKeeper {
   }
 
   #next(key: string, news: boolean, object: KubernetesObject): number {
-    const pace = news ? FIRST_MS : (this.#pace.get(key) ?? REFRESH_MS);
-    this.#pace.set(key, Math.min(REFRESH_MS, pace * 2));
+    const pace = news ? FIRST_MS : (this.#pace.get(key) ?? this.#quietMs);
+    this.#pace.set(key, pace < this.#quietMs ? pace * 2 : Infinity);
     const untilMs = Date.parse(object.metadata.annotations?.[WATCH_UNTIL] ?? '');
     if (this.#context.nowMs() < untilMs) return FIRST_MS;
-    // A little apart, so that what began together does not stay together.
-    return pace * (0.9 + 0.1 * Math.random());
+    if (pace === Infinity || pace < this.#quietMs) {
+      // A little apart, so that what began together does not stay together.
+      return Math.min(pace, this.#quietMs) * (0.9 + 0.1 * Math.random());
+    }
+    // Anywhere in the period: after a change of the Lease's holder all guards begin at once.
+    return FIRST_MS + (this.#quietMs - FIRST_MS) * Math.random();
+  }
+
+  get #quietMs(): number {
+    return Math.max(REFRESH_MS, (this.#context.guards.count * 1_000) / LOOKS_PER_SECOND);
   }
 
   #failed(key: string, error: unknown): number {
@@ -209,7 +219,7 @@ export class StatusKeeper {
     // Somebody else wrote: what was seen rests on an older version, so everything is looked at anew.
     if (failure.code === 'conflict') return FIRST_MS;
     if (failure.code !== 'not-found') this.#context.events.onFailed(key, failure);
-    return REFRESH_MS;
+    return this.#quietMs;
   }
 
   /** Whether there was something to write. */

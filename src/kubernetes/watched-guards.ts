@@ -32,6 +32,7 @@ export class WatchedGuards {
   readonly #guards = new Map<string, Map<string, KnownGuard>>();
   #watch: { stop(): void } | null = null;
   #complete = false;
+  #count = 0;
 
   constructor(api: KubernetesApi, events: GuardEvents) {
     this.#api = api;
@@ -55,6 +56,11 @@ export class WatchedGuards {
   /** Whether all have been listed at least once; until then others may be there too. */
   get complete(): boolean {
     return this.#complete;
+  }
+
+  /** Of all namespaces. */
+  get count(): number {
+    return this.#count;
   }
 
   get({ namespace, name }: GuardName): KnownGuard | null {
@@ -88,6 +94,7 @@ export class WatchedGuards {
     if (before?.uid === guard.uid && before.resourceVersion === guard.resourceVersion) return;
     const neighbours = this.#guards.get(guard.namespace) ?? new Map<string, KnownGuard>();
     this.#guards.set(guard.namespace, neighbours.set(guard.name, guard));
+    if (before === null) this.#count += 1;
     this.#events.onChanged(guard, before);
   }
 
@@ -96,6 +103,7 @@ export class WatchedGuards {
     const guard = neighbours?.get(name);
     if (neighbours === undefined || guard === undefined) return;
     neighbours.delete(name);
+    this.#count -= 1;
     if (neighbours.size === 0) this.#guards.delete(namespace);
     this.#events.onGone(guard);
   }

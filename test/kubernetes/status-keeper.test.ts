@@ -426,7 +426,7 @@ describe('many guards', () => {
     await start();
     await advance(2_000);
     for (const name of names) expect(statusOf(name)).toHaveProperty('conditions');
-    expect(most).toBe(16);
+    expect(most).toBe(8);
     await advance(60_000);
     const before = api.calls.length;
     api.put(guardObject({ name: 'guard-250', spec: { selector: { matchLabels: { app: 'db' } } } }));
@@ -438,7 +438,36 @@ describe('many guards', () => {
       name: 'guard-250',
     });
   });
+
+  test('are looked at twenty times a second while they are quiet, evenly', async () => {
+    const names = Array.from({ length: 900 }, (_, at) => `guard-${at}`);
+    api = new FakeKubernetes(...names.map((name) => guardObject({ name })));
+    await start();
+    await advance(500);
+    // As after the Lease has changed hands: all begin at once, and there is nothing to write.
+    keeper.stop();
+    keeper.start();
+    await advance(1_000);
+    const perSecond: number[] = [];
+    const first = api.calls.length;
+    for (let second = 0; second < 45; second += 1) {
+      const before = api.calls.length;
+      await advance(1_000);
+      perSecond.push(looksSince(before).length);
+    }
+    expect(new Set(looksSince(first)).size).toBe(900);
+    expect(looksSince(first).length).toBeLessThan(45 * 25);
+    expect(Math.max(...perSecond)).toBeLessThan(60);
+  });
 });
+
+/** The guards that were read since that many calls. */
+function looksSince(call: number): readonly string[] {
+  return api.calls
+    .slice(call)
+    .filter(({ verb, plural }) => verb === 'get' && plural === 'etcdguards')
+    .map(({ name }) => name);
+}
 
 describe('role labels', () => {
   test('say who leads; a new leader has its label before the former one loses it', async () => {
