@@ -28,7 +28,7 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --kubeconfig FILE         which cluster; without it KUBECONFIG, the pod's own service account,
                             or ~/.kube/config. Run by hand, it may come to keep the guards' status in
                             place of the replicas in namespace etcd-guard, by what it sees from where
-                            it runs; POD_NAMESPACE=NS makes that the replicas in NS, or none
+                            it runs
   --listen HOST:PORT        HTTPS (default 0.0.0.0:8443; port 0: any free one)
   --metrics-listen HOST:PORT
                             plain HTTP (default 0.0.0.0:8080)
