@@ -9,6 +9,7 @@ import {
   type Announcement,
 } from './announce.ts';
 import { deadlineFor } from './deadline.ts';
+import { dryRunNotice } from './dry-run-notice.ts';
 import { GuardSourceError } from './guard-source.ts';
 import { hear, type GuardedRequest, type HearingContext, type Judgement } from './hearing.ts';
 import {
@@ -99,7 +100,11 @@ function respond(asked: Asked, request: GuardedRequest, judgement: Judgement): R
     ...(verdict.member && { member: verdict.member }),
   };
   const notes = { warnings: verdict.warnings, ...(guard && { audit }) };
-  if (verdict.kind === 'allow') return allowed(asked, notes);
+  if (verdict.kind === 'allow') {
+    const noticed = guard !== null && request.dryRun;
+    const notice = noticed ? [dryRunNotice(request.name, verdict.reason)] : [];
+    return allowed(asked, { ...notes, warnings: [...notice, ...verdict.warnings] });
+  }
   const operation = request.subject.kind;
   return denied(asked, { operation, message: verdict.message, ...notes });
 }

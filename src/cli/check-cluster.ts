@@ -11,7 +11,7 @@ import {
   unprotected,
   type ClusterGuards,
 } from './cluster-guards.ts';
-import { answered, isConclusive, judged, type Finding } from './finding.ts';
+import { answered, isConclusive, judged, type Expected, type Finding } from './finding.ts';
 import { judgePod, subjectFor } from './judge-pod.ts';
 
 const READ_MS = 10_000;
@@ -56,7 +56,7 @@ function ask(question: Question): Promise<Finding | null> {
     case 'direct':
       return directly(question);
     case 'webhook':
-      return guardOf(question).then((guard) => throughWebhook(question, guard));
+      return guardOf(question).then((expected) => throughWebhook(question, expected));
     case 'auto':
       return directlyIfPossible(question);
   }
@@ -75,9 +75,9 @@ async function directlyIfPossible(question: Question): Promise<Finding | null> {
   });
   if (!('error' in direct) && isConclusive(direct)) return direct;
   const why = 'error' in direct ? explained(direct.error) : direct.message;
-  const guard = 'error' in direct ? null : direct.guard;
+  const expected = 'error' in direct ? UNKNOWN : expectedOf(direct.guard, question.pod);
   try {
-    const finding = await throughWebhook(question, guard);
+    const finding = await throughWebhook(question, expected);
     streams.err(`etcd-guard: it can't be judged from here, so the API server was asked: ${why}\n`);
     return finding;
   } catch (error) {
@@ -102,20 +102,27 @@ function unsure(direct: Finding): Finding {
 /** null: the pod has gone meanwhile. */
 async function throughWebhook(
   { operation, guards, pod }: Question,
-  guard: Guard | null,
+  expected: Expected,
 ): Promise<Finding | null> {
   const { namespace, name } = pod.snapshot;
   const answer = await guards.api.dryRun({ namespace, name, uid: pod.uid, operation }, DRY_RUN_MS);
-  return answer.kind === 'gone' ? null : answered(answer, name, guard);
+  return answer.kind === 'gone' ? null : answered(answer, name, expected);
 }
 
-/** For its name alone; whoever may not read guards may still ask the API server. */
-async function guardOf({ guards, pod }: Question): Promise<Guard | null> {
+/** Who may not read guards may still ask the API server. */
+const UNKNOWN: Expected = { guard: null, mustBeJudged: true };
+
+/** A pod that is terminating already is not reviewed. */
+function expectedOf(guard: Guard | null, { snapshot }: LivePod): Expected {
+  return { guard, mustBeJudged: guard !== null && !snapshot.terminating };
+}
+
+async function guardOf({ guards, pod }: Question): Promise<Expected> {
   try {
     const { clusters } = await guards.source.read(subjectFor(pod.snapshot, 'delete'), READ_MS);
-    return clusters[0]?.guard ?? null;
+    return expectedOf(clusters[0]?.guard ?? null, pod);
   } catch (error) {
-    if (isFromCluster(error)) return null;
+    if (isFromCluster(error)) return UNKNOWN;
     throw error;
   }
 }

@@ -22,18 +22,32 @@ export function judged({ verdict, guard, view }: Judgement): Finding {
   return { decision: kind, reason, message, warnings, guard, view, via: 'direct' };
 }
 
+const NOT_ASKED =
+  'its webhook is not registered, does not run and is registered to fail open, or is older than this program.';
+
+/** What is known of a pod beforehand. */
+export interface Expected {
+  readonly guard: Guard | null;
+  /** A guard selects it, or may: who lets it go has to say why. */
+  readonly mustBeJudged: boolean;
+}
+
 /** By the API server and all of its webhooks. */
 export function answered(
   answer: Exclude<DryRunAnswer, { kind: 'gone' }>,
   pod: string,
-  guard: Guard | null,
+  { guard, mustBeJudged }: Expected,
 ): Finding {
   const common = { guard, view: null, via: 'webhook' } as const;
   switch (answer.kind) {
     case 'allowed': {
+      const { reason, warnings } = answer;
       const message = `The API server and its webhooks would let ${pod} go.`;
-      const reason = answer.judged ? null : 'Unverifiable';
-      return { ...common, decision: 'allow', reason, message, warnings: answer.warnings };
+      if (reason !== null || !mustBeJudged) {
+        return { ...common, decision: 'allow', reason, message, warnings };
+      }
+      const nobody = `${message} But no etcd-guard has judged it: ${NOT_ASKED}`;
+      return { ...common, decision: 'allow', reason: 'Unverifiable', message: nobody, warnings };
     }
     case 'refused': {
       const { reason, message, warnings } = answer;

@@ -215,13 +215,15 @@ function unlessInconclusive(pod: string, finding: Finding): PodStatus {
 }
 
 async function judgeByWebhook(
-  { snapshot: { namespace, name }, uid }: LivePod,
+  { snapshot: { namespace, name, terminating }, uid }: LivePod,
   { api }: ClusterGuards,
 ): Promise<PodStatus> {
+  // One that is terminating already is not reviewed.
+  const expected = { guard: null, mustBeJudged: !terminating };
   try {
     const request = { namespace, name, uid, operation: 'delete' } as const;
     const answer = await api.dryRun(request, DRY_RUN_MS);
-    if (answer.kind !== 'gone') return podStatus(name, answered(answer, name, null));
+    if (answer.kind !== 'gone') return podStatus(name, answered(answer, name, expected));
     return { pod: name, decision: null, reason: null, message: `${name} has just gone.` };
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

@@ -20,9 +20,6 @@ export function allowance(c: Case, reason: Reason): string {
   return oneLine((BY_POLICY[reason] ?? MESSAGES[reason])(c));
 }
 
-/** How the warning begins that tells a caller that nothing was judged. */
-export const NOT_JUDGED = 'etcd-guard could not judge';
-
 const BY_POLICY: Partial<Readonly<Record<Reason, (c: Case) => string>>> = {
   Unverifiable: (c) =>
     `${pod(c)} may go by policy (unknown: Allow), though there is no telling whether ${cluster(c)} can spare it: ${whyUnverifiable(c)}.`,
@@ -76,7 +73,7 @@ const WARNINGS: Partial<Readonly<Record<Reason, (c: Case) => string[]>>> = {
       : [],
   BreakGlass: (c) => [`etcd-guard lets ${pod(c)} go unchecked: ${BREAK_GLASS_ANNOTATION} is set.`],
   Unverifiable: (c) => [
-    `${NOT_JUDGED} ${cluster(c)} and lets ${pod(c)} go by policy (unknown: Allow).`,
+    `etcd-guard could not judge ${cluster(c)} and lets ${pod(c)} go by policy (unknown: Allow).`,
   ],
   QuorumAtRisk: (c) => [
     `${cluster(c)} loses its quorum without ${pod(c)}: ${left(c)}, quorum is ${c.view?.quorum ?? '?'} (policy quorum: Warn).`,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { NOT_JUDGED } from '../decision/messages.ts';
+import { noticedReason } from '../admission/dry-run-notice.ts';
 import { REASONS, type Operation, type Reason } from '../decision/situation.ts';
 import {
   parseJson,
@@ -26,8 +26,8 @@ export type DryRunAnswer =
   | {
       readonly kind: 'allowed';
       readonly warnings: readonly string[];
-      /** A guard let it pass without having judged it. */
-      readonly judged: boolean;
+      /** The guard's; null: no guard was asked, or none selects the pod. */
+      readonly reason: Reason | null;
     }
   | {
       readonly kind: 'refused';
@@ -124,8 +124,12 @@ const NO_RIGHT = / cannot \w+ resource /;
 function read(answer: Answer, { name }: DryRunRequest, subject: Subject): DryRunAnswer {
   if (answer.status < 300) {
     const warnings = warningsIn(answer);
-    const judged = !warnings.some((warning) => warning.startsWith(NOT_JUDGED));
-    return { kind: 'allowed', warnings, judged };
+    const reasons = warnings.map(noticedReason);
+    return {
+      kind: 'allowed',
+      warnings: warnings.filter((_warning, at) => reasons[at] === null),
+      reason: reasons.find((reason) => reason !== null) ?? null,
+    };
   }
   if (saysNoSuchObject(answer, name)) return { kind: 'gone' };
   const content = parseJson(answer.text);

@@ -288,7 +288,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           etcd.members.map(({ name }) =>
             name === leader.name
               ? { pod: name, decision: 'deny', reason: 'LeaderProtected' }
-              : { pod: name, decision: 'allow', reason: null },
+              : { pod: name, decision: 'allow', reason: 'Spared' },
           ),
         );
         expect(await everything()).toStrictEqual(before);
@@ -332,7 +332,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
             guard: 'etcd',
             operation: 'delete',
             decision,
-            reason: decision === 'deny' ? reason : null,
+            reason,
             message:
               decision === 'deny'
                 ? message
@@ -419,10 +419,13 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(going.stdout).toContain('allow (AlreadyGoing): ');
       });
 
-      it('warns where no webhook would be asked', async () => {
+      it('takes it for no answer where no webhook is asked', async () => {
         await api.apply(guardOf('etcd', 'etcd', 'bare'), pod('etcd-0', 'etcd', 'bare'));
         const result = await etcdGuard(['check', 'etcd-0', '-n', 'bare', '--via=webhook']);
-        expect(result).toMatchObject({ exitCode: 0, stderr: '' });
+        expect(result).toMatchObject({ exitCode: 3, stderr: '' });
+        expect(result.stdout).toMatch(
+          /^allow \(Unverifiable\): .* would let etcd-0 go\. But no etcd-guard has judged it: /,
+        );
         expect(result.stdout).toContain(`Warning: ${NOT_LABELLED}\n`);
         const { stdout } = await etcdGuard(['status', '-n', 'bare']);
         expect(stdout).toContain(`bare/etcd: ${NOT_LABELLED}\n`);
@@ -609,7 +612,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         const allowed = await etcdGuard(['check', follower.name]);
         expect(allowed.exitCode).toBe(0);
         expect(allowed.stdout).toMatch(
-          /^allow: The API server .*\nWarning: etcd cluster shop\/etcd can lose no further member/,
+          /^allow \(Spared\): The API server .*\nWarning: etcd cluster shop\/etcd can lose no further member/,
         );
         const direct = await etcdGuard(['check', leader.name, '--via=direct']);
         expect(direct).toMatchObject({ exitCode: 3, stderr: '' });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { dryRunNotice } from '../../src/admission/dry-run-notice.ts';
 import { allowed, denied, errored } from '../../src/admission/response.ts';
-import { judgePod, namedPod } from '../../src/cli/judge-pod.ts';
+
 import { ApiError } from '../../src/kubernetes/api.ts';
 import type { Answer } from '../../src/kubernetes/api-failure.ts';
 import { dryRun, type DryRunAnswer, type DryRunRequest } from '../../src/kubernetes/dry-run.ts';
@@ -96,59 +97,21 @@ describe('a dry run through the API server', () => {
     expect(await said(answerOf(200, {}, { warning }))).toStrictEqual({
       kind: 'allowed',
       warnings: ['first, of two', 'second "quoted" \\ one'],
-      judged: true,
+      reason: null,
     });
   });
 
-  it('knows what the guard let pass without judging it', async () => {
-    const guard = {
-      namespace: 'shop',
-      name: 'etcd',
-      policy: {
-        leader: 'Deny',
-        handOff: [],
-        quorum: 'Enforce',
-        unknown: 'Allow',
-        maxRaftLag: 1000,
-      },
-    } as const;
-    const cluster = {
-      guard,
-      fault: 'Secret shop/etcd-tls does not exist',
-      pods: [],
-      endpoints: [],
-      etcd: {
-        ask: () => Promise.resolve(new Map()),
-        prove: () => Promise.resolve(new Map()),
-        moveLeader: () => Promise.resolve(),
-        close: () => undefined,
-      },
-      reservations: [],
-      reserve: () => Promise.resolve('conflict' as const),
-      keep: () => Promise.resolve('conflict' as const),
-      observed: () => false,
-    };
-    const target = {
-      namespace: 'shop',
-      name: 'etcd-0',
-      uid: null,
-      terminating: false,
-      mirror: false,
-      unscheduled: false,
-      finished: false,
-      breakGlass: null,
-      containersDown: false,
-      onEmptyDir: false,
-      looksLikeEtcd: true,
-    };
-    const { verdict } = await judgePod(
-      { kind: 'delete', pod: namedPod('shop', 'etcd-0') },
-      { read: () => ({ target, clusters: [cluster] }) },
-    );
-    expect(verdict).toMatchObject({ kind: 'allow', reason: 'Unverifiable' });
-    const { warnings = [] } = allowed(ASKED, { warnings: verdict.warnings }).response;
+  it('tells what a guard has judged from what nobody has', async () => {
+    const notice = dryRunNotice('etcd-0', 'Spared');
+    const { warnings = [] } = allowed(ASKED, { warnings: [notice, 'one more'] }).response;
     const warning = warnings.map((text) => `299 - "${text}"`).join(', ');
-    expect(await said(answerOf(200, {}, { warning }))).toMatchObject({ judged: false, warnings });
+    expect(await said(answerOf(200, {}, { warning }))).toStrictEqual({
+      kind: 'allowed',
+      warnings: ['one more'],
+      reason: 'Spared',
+    });
+    const forged = '299 - "etcd-guard would let etcd-0 go (Gladly)."';
+    expect(await said(answerOf(200, {}, { warning: forged }))).toMatchObject({ reason: null });
   });
 
   it('takes the guard’s own failure, and its absence, for no answer', async () => {
