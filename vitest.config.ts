@@ -7,8 +7,8 @@ const MODEL = ['test/decision/{naive,properties,simulation}.test.ts', 'test/**/*
  * unit: no process, no socket but loopback ones of the test itself; seconds. model: as unit, but
  * they take as long as they are given.
  * integration: the built program and real etcd processes. e2e: a real kube-apiserver and real
- * kubectl besides. These run one file at a time: elections under a crowded processor are other
- * elections.
+ * kubectl besides. Of these only a few files run at once, and mostly wait: elections under a crowded
+ * processor are other elections.
  */
 export default defineConfig({
   test: {
@@ -28,7 +28,7 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/harness/built-program.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -39,7 +39,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/harness/built-program.ts'],
-          fileParallelism: false,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
