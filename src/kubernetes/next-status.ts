@@ -18,6 +18,8 @@ export interface Seen {
   /** What ended entries are told by; null: nobody knows, and all entries stay. */
   readonly ledger: { readonly guard: EtcdGuard; readonly pods: readonly LedgerPod[] } | null;
   readonly nowMs: number;
+  /** Other words alone, for what is the same otherwise, are no reason to write now. */
+  readonly holdWords: boolean;
 }
 
 /** A lag that is shown stays until it is ten times as much or as little, and then from here on. */
@@ -34,11 +36,25 @@ export function withStatus(seen: Seen): KubernetesObject | null {
   const entries = entriesIn(object);
   const kept = keptEntries(entries, seen);
   const unchanged =
-    isDeepStrictEqual(JSON.parse(JSON.stringify(before)), shown) &&
+    isDeepStrictEqual(asJson(before), seen.holdWords ? wordedAs(shown, before) : shown) &&
     Object.keys(kept).length === Object.keys(entries).length;
   if (unchanged) return null;
   const ledger = Object.keys(kept).length === 0 ? {} : { disruptedPods: kept };
   return { ...object, status: { ...shown, ...ledger } };
+}
+
+function asJson(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
+function wordedAs(next: GuardStatus, { conditions = [] }: GuardStatus): GuardStatus {
+  return {
+    ...next,
+    conditions: (next.conditions ?? []).map((condition) => {
+      const before = conditions.find(({ type }) => type === condition.type);
+      return { ...condition, message: before?.message ?? condition.message };
+    }),
+  };
 }
 
 function shownStatus({ object, status }: Seen): GuardStatus {

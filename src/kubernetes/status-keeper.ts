@@ -55,6 +55,8 @@ const LOOKS_PER_SECOND = 20;
 const FIRST_MS = 1_000;
 /** Until a time that somebody names, the guard is looked at every second. */
 const WATCH_UNTIL = 'etcd-guard.io/watch-until';
+/** From a write to one that has nothing but other words: a silent member has some for each look. */
+const WORDS_MS = 30_000;
 /** A member that takes longer counts as silent. */
 const MEMBER_MS = 2_000;
 /** For one look, all its reads together. */
@@ -75,8 +77,8 @@ export class StatusKeeper {
   readonly #labels: RoleLabels;
   /** Milliseconds from the next look at a guard to the one after it; Infinity: it is quiet. */
   readonly #pace = new Map<string, number>();
-  /** The versions that this keeper has written itself. */
-  readonly #written = new Map<string, string>();
+  /** What this keeper has written itself: the version, and when. */
+  readonly #written = new Map<string, { readonly version: string; readonly at: number }>();
   #sweep: NodeJS.Timeout | undefined;
   #keeping = false;
 
@@ -121,7 +123,7 @@ export class StatusKeeper {
       this.#followPods(guard.namespace);
       this.#sweepLater();
     }
-    if (this.#written.get(key) !== guard.resourceVersion) this.#changed(key);
+    if (this.#written.get(key)?.version !== guard.resourceVersion) this.#changed(key);
   }
 
   guardGone(guard: KnownGuard): void {
@@ -235,7 +237,8 @@ export class StatusKeeper {
     this.#seen.set(key, gist(view));
     const status = this.#statusOf(object, look, { view, answers });
     const { cluster, reading } = look;
-    const next = withStatus({ object, status, ledger: reading, nowMs: nowMs() });
+    const holdWords = performance.now() < (this.#written.get(key)?.at ?? -Infinity) + WORDS_MS;
+    const next = withStatus({ object, status, ledger: reading, nowMs: nowMs(), holdWords });
     events.onLooked(cluster.guard, {
       view,
       reservations: cluster.reservations.length,
@@ -279,7 +282,8 @@ export class StatusKeeper {
       subresource: 'status',
       withinMs: API_MS,
     });
-    this.#written.set(key, written.metadata.resourceVersion);
+    const { resourceVersion: version } = written.metadata;
+    this.#written.set(key, { version, at: performance.now() });
   }
 }
 

@@ -83,6 +83,11 @@ function conditionsOf(name = 'etcd'): string {
     .join(' ');
 }
 
+function messages(): string {
+  const { conditions } = statusOf();
+  return JSON.stringify(conditions);
+}
+
 function writes(): number {
   return api.calls.filter(({ verb, plural }) => verb === 'replace' && plural === 'etcdguards')
     .length;
@@ -194,6 +199,37 @@ describe('the status of a guard', () => {
     etcd.member('etcd-1').lagEntries = 16_000;
     await advance(A_ROUND);
     expect(writes()).toBe(3);
+  });
+
+  test('is written for other words alone only 30 s after the last write', async () => {
+    await start();
+    await advance(60_000);
+    etcd.stop('etcd-2');
+    await advance(A_ROUND);
+    expect(writes()).toBe(2);
+    expect(messages()).toContain('connection refused');
+    // Its words are others at each of many looks, which something else gives reason for.
+    let refuses = false;
+    const until = Date.now() + 120_000;
+    while (Date.now() < until) {
+      refuses = !refuses;
+      if (refuses) etcd.stop('etcd-2');
+      else etcd.start('etcd-2');
+      etcd.member('etcd-2').reach = 'hangs';
+      api.change('Pod', 'etcd-2', (pod) => pod);
+      await advance(3_000);
+    }
+    expect(writes() - 2).toBeGreaterThanOrEqual(2);
+    expect(writes() - 2).toBeLessThanOrEqual(5);
+    // The last words are written at last.
+    etcd.start('etcd-2');
+    await advance(2 * A_ROUND);
+    expect(messages()).toContain('timed out');
+    const before = writes();
+    // Anything else is written at once.
+    api.put(podObject('etcd-1', { terminating: true }));
+    await advance(3_500);
+    expect(writes()).toBe(before + 1);
   });
 
   test('is written once for each change, and a condition keeps its time until it turns', async () => {
