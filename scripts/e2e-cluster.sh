@@ -81,8 +81,8 @@ stop_running() {
   local pid
   [ -z "$scratch" ] || touch "$scratch/stop"
   for pid in ${running[@]+"${running[@]}"}; do
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
   done
   running=()
 }
@@ -143,9 +143,9 @@ build_guard_image() {
   node="$(node -p process.execPath)"
   built='by the Dockerfile, on local bases'
   if command -v buildah >/dev/null && build_by_dockerfile >"$scratch/build.log" 2>&1; then return; fi
-  [ ! -s "$scratch/build.log" ] || tail -n 15 "$scratch/build.log" >&2
+  [ ! -s "$scratch/build.log" ] || tail -n 40 "$scratch/build.log" >&2
   say 'the Dockerfile can not be built here: making an image of the same files instead'
-  build_of_same_files >"$scratch/log" 2>&1 || { tail -n 15 "$scratch/log" >&2; die 'nor do its commands run here'; }
+  build_of_same_files >"$scratch/log" 2>&1 || { tail -n 40 "$scratch/log" >&2; die 'nor do its commands run here'; }
   built='of the Dockerfile'\''s files, without building it'
 }
 
