@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what is missing and runs the tests, on real etcd, Prometheus and Kubernetes.
 #
-#   scripts/test.sh [PART]...      all parts without arguments
+#   scripts/test.sh [PART]...      all parts but `cluster` without arguments
 #
 #   check          format, lint, types, shell scripts
 #   unit           no processes: seconds
@@ -9,6 +9,8 @@
 #   integration    the built program, real etcd, real Prometheus
 #   e2e            the same behind a real kube-apiserver, with real kubectl
 #   demo           scripts/demo.sh, with Kubernetes and without
+#   cluster        scripts/e2e-cluster.sh on a local kubernetes build; for its time (some eight
+#                  minutes) and its needs (root) only when asked for
 #
 #   --help         this text
 #
@@ -32,7 +34,7 @@ usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; 
 parts=''
 for argument in "$@"; do
   case "$argument" in
-    check | unit | model | integration | e2e | demo) parts="$parts $argument" ;;
+    check | unit | model | integration | e2e | demo | cluster) parts="$parts $argument" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
@@ -171,6 +173,18 @@ demo_with_kubernetes() {
     grep -Eq '^etcd +etcd-[0-9] +3/3 ' "$out"
 }
 
+# Minutes long, so its progress is shown.
+cluster_part() {
+  local code=0
+  heading cluster
+  scripts/e2e-cluster.sh </dev/null 2>&1 | tee "$logs/cluster.log" || code=$?
+  case "$code" in
+    0) passed=$((passed + 1)) ;;
+    3) lacking 'a local kubernetes build (scripts/e2e-cluster.sh --help)'; skip 'whole cluster' ;;
+    *) failed=$((failed + 1)) ;;
+  esac
+}
+
 needs_kubernetes() { runs e2e || runs demo; }
 needs_processes() { runs integration || needs_kubernetes; }
 
@@ -193,4 +207,5 @@ for project in unit model integration e2e; do
   if runs "$project"; then suite "$project"; fi
 done
 if runs demo; then demo_part; fi
+if runs cluster; then cluster_part; fi
 printf '\n%s in %d s\n' "${parts# }" "$SECONDS"
