@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'config.ts': ['server', 'telemetry'],
   cli: [
     'decision',
+    'sharing',
     'etcd',
     'telemetry',
     'admission',

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import { onAbort } from './abort.ts';
+import { onAbort } from '../sharing/abort.ts';
 import {
   describeSubject,
   nonsense,

@@ -1,7 +1,8 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { onAbort, unlessAborted } from './abort.ts';
+import { onAbort, unlessAborted } from '../sharing/abort.ts';
+import { Slots } from '../sharing/slots.ts';
 import { noAnswer, unreachable, type Answer, type Subject } from './api-failure.ts';
 import { ApiError } from './api.ts';
 import type { Credentials, CredentialSource } from './credentials.ts';
@@ -49,42 +50,6 @@ const RETRY_MS = 100;
 
 /** In a storm a TLS handshake for each request would cost more than waiting for a connection. */
 const MOST_AT_ONCE = 32;
-
-/** Lets some in at a time, in the order they came. */
-class Slots {
-  #free: number;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  /** Rejects with the signal's reason, and then nothing has been taken. */
-  async take(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return;
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.add(resolve);
-    const forget = onAbort([signal], (reason) => {
-      // Once it was handed a slot it is no longer here, and the promise settled.
-      if (this.#waiting.delete(resolve)) reject(reason);
-    });
-    await promise.finally(forget);
-  }
-
-  release(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#free += 1;
-    } else {
-      this.#waiting.delete(next);
-      next();
-    }
-  }
-}
 
 /** Requests over kept connections. It rejects with ApiErrors; refusals are answers to it. */
 export class Transport {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { onAbort } from './abort.ts';
+import { onAbort } from '../sharing/abort.ts';
 import { ApiError, type KubernetesObject, type WatchEvents } from './api.ts';
 
 /** All objects at one moment, and the version to follow them from. */
