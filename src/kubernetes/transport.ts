@@ -124,7 +124,8 @@ export class Transport {
 
   #send(call: Call, credentials: Credentials, signal: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const request = this.#request(call, credentials);
+      const text = call.body === undefined ? null : JSON.stringify(call.body);
+      const request = this.#request(call, text, credentials);
       // Not the request's own `signal`: it says nothing while a proxy's agent still connects.
       const forget = onAbort([signal], (reason) => {
         reject(reason);
@@ -137,11 +138,15 @@ export class Transport {
         response.on('error', () => undefined);
         resolve(response);
       });
-      request.end(call.body === undefined ? undefined : JSON.stringify(call.body));
+      request.end(text ?? undefined);
     });
   }
 
-  #request({ method, path, body }: Call, { agent, headers }: Credentials): ClientRequest {
+  #request(
+    { method, path }: Call,
+    body: string | null,
+    { agent, headers }: Credentials,
+  ): ClientRequest {
     const { protocol, port, pathname } = this.#url;
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const make = protocol === 'http:' ? httpRequest : httpsRequest;
@@ -157,7 +162,11 @@ export class Transport {
         ...headers,
         accept: 'application/json',
         'user-agent': 'etcd-guard',
-        ...(body === undefined ? {} : { 'content-type': type }),
+        // Of a DELETE Node would send no length, and the server would take its body for a request.
+        ...(body !== null && {
+          'content-type': type,
+          'content-length': Buffer.byteLength(body),
+        }),
       },
     });
   }

@@ -180,6 +180,22 @@ describe('requests', () => {
   });
 });
 
+describe('a dry run', () => {
+  it('brings its options along, and leaves the connection fit for the next one', async () => {
+    const api = await open();
+    server.handle = answers(404, status(404, 'NotFound', { name: 'etcd-0' }));
+    const pod = { namespace: 'default', name: 'etcd-0', uid: 'u-1', operation: 'delete' } as const;
+    expect(await api.dryRun(pod, MS)).toEqual({ kind: 'gone' });
+    expect(await api.dryRun(pod, MS)).toEqual({ kind: 'gone' });
+    const body = { dryRun: ['All'], preconditions: { uid: 'u-1' } };
+    expect(server.requests).toMatchObject([
+      { method: 'DELETE', query: { dryRun: 'All' }, body },
+      { method: 'DELETE', query: { dryRun: 'All' }, body },
+    ]);
+    expect(server.connections).toBe(1);
+  });
+});
+
 describe('refusals', () => {
   const cases: readonly {
     readonly says: readonly [number, unknown];
