@@ -5,6 +5,7 @@ import { ApiError, type KubernetesObject } from '../kubernetes/api.ts';
 import type { ClusterReading, Look } from '../kubernetes/cluster-reader.ts';
 import { guardsIn, shownIn } from '../kubernetes/guard-resource.ts';
 import type { LivePod } from '../kubernetes/live-pod.ts';
+import { Slots } from '../sharing/slots.ts';
 import {
   DRY_RUN_MS,
   explained,
@@ -27,6 +28,8 @@ import { lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
 import type { Surroundings } from './streams.ts';
 
 const LOOK_MS = 10_000;
+/** Guards that are looked at, and, apart from them, pods that the API server is asked about. */
+const AT_ONCE = 8;
 
 /** The guards of a cluster; throws a UsageError, and its looks reject with a sentence. */
 export async function clusterStatus(
@@ -36,13 +39,15 @@ export async function clusterStatus(
 ): Promise<StatusSource> {
   const guards = await openClusterGuards(config, environment);
   const namespace = allNamespaces ? null : (wanted ?? guards.namespace);
+  const looks = new Slots(AT_ONCE);
+  const asking = { guards, via, dryRuns: new Slots(AT_ONCE) };
   return {
     namespace,
     async look() {
       try {
         const objects = await guards.api.list(guardsIn(namespace), {}, LOOK_MS);
         const chosen = objects.filter(({ metadata }) => name === null || metadata.name === name);
-        return await Promise.all(chosen.map((object) => look(object, guards, via)));
+        return await Promise.all(chosen.map((object) => looks.run(() => look(object, asking))));
       } catch (error) {
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
       }
@@ -51,11 +56,15 @@ export async function clusterStatus(
   };
 }
 
-async function look(
-  object: KubernetesObject,
-  guards: ClusterGuards,
-  via: StatusConfig['via'],
-): Promise<Shown> {
+interface Asking {
+  readonly guards: ClusterGuards;
+  readonly via: StatusConfig['via'];
+  readonly dryRuns: Slots;
+}
+
+/** Its time begins now. */
+async function look(object: KubernetesObject, asking: Asking): Promise<Shown> {
+  const { guards, via } = asking;
   const { namespace = '' } = object.metadata;
   const endsAtMs = performance.now() + LOOK_MS;
   const [found, notAsked] = await Promise.all([
@@ -64,7 +73,7 @@ async function look(
   ]);
   const shown =
     via === 'webhook'
-      ? await throughWebhook(object, found, guards)
+      ? await throughWebhook(object, found, asking)
       : await directly(object, { found, guards, mayFallBack: via === 'auto' });
   const deleted =
     object.metadata.deletionTimestamp === undefined
@@ -143,9 +152,11 @@ function unasked(
 async function throughWebhook(
   object: KubernetesObject,
   { reading }: Look,
-  guards: ClusterGuards,
+  { guards, dryRuns }: Asking,
 ): Promise<Shown> {
-  const pods = await Promise.all(podsOf(reading).map((pod) => judgeByWebhook(pod, guards)));
+  const pods = await Promise.all(
+    podsOf(reading).map((pod) => dryRuns.run(() => judgeByWebhook(pod, guards))),
+  );
   const why = 'etcd was not asked (--via=webhook)';
   return recorded(object, why, { pods, hint: [] });
 }
