@@ -128,8 +128,12 @@ export class ResourceLedger {
   async #swap(object: KubernetesObject, ledger: Ledger): Promise<'kept' | 'conflict'> {
     const { uid, resourceVersion } = object.metadata;
     const base = `${uid} ${resourceVersion}`;
+    const endsAt = performance.now() + this.#withinMs;
     for (let other = this.#swaps.get(base); other !== undefined; other = this.#swaps.get(base)) {
-      if ((await other) === 'superseded') return 'conflict';
+      // Several that end unclear, one after the other, may outlast the review that waits.
+      const outcome = await Promise.race([other, passing(endsAt - performance.now())]);
+      if (outcome === 'superseded') return 'conflict';
+      if (performance.now() >= endsAt) throw outwaited(object);
     }
     const swapping = this.#put(object, ledger);
     const superseded = swapping.then(
@@ -159,6 +163,11 @@ export class ResourceLedger {
       throw error;
     }
   }
+}
+
+function outwaited({ metadata: { namespace = '', name } }: KubernetesObject): ApiError {
+  const what = `other writes to EtcdGuard ${namespace}/${name}`;
+  return new ApiError('timeout', `the API server did not answer ${what} in time`);
 }
 
 /** The request may have been carried out. */

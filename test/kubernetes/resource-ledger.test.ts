@@ -109,6 +109,20 @@ describe('reserve', () => {
     expect(Object.keys(entries())).toEqual(['b']);
   });
 
+  test('waits for rivals that get no answer no longer than for an answer of its own', async () => {
+    const reading = read();
+    api.fault = ({ verb }) => (verb === 'replace' ? 'hangs' : null);
+    const targets = [TARGET, { uid: 'b', name: 'etcd-1' }, { uid: 'c', name: 'etcd-2' }];
+    const all = Promise.allSettled(targets.map((one) => ledger.reserve(reading, one, plain)));
+    await vi.advanceTimersByTimeAsync(API_MS - 1);
+    api.fault = () => null;
+    await vi.advanceTimersByTimeAsync(API_MS);
+    const timeout = { status: 'rejected', reason: { code: 'timeout' } };
+    expect(await all).toMatchObject([timeout, timeout, timeout]);
+    expect(api.calls.filter(({ verb }) => verb === 'replace')).toHaveLength(1);
+    expect(entries()).toEqual({});
+  });
+
   test('is a conflict if the guard was changed in any way since it was read', async () => {
     const reading = read();
     api.change('EtcdGuard', 'etcd', (guard) => ({ ...guard, status: { leader: 'etcd-2' } }));
