@@ -529,9 +529,10 @@ step 'an eviction of the leader moves leadership first' story_eviction_moves_lea
 step 'drain' drain_without_a_lost_write
 step 'rolling restart of etcd' restart_without_a_lost_write
 step 'what was written is still there' story_is_still_there
-step 'rolling restart of the guard' guard_restarts
-step 'renewal of the certificate' certificate_is_renewed
+# Before the guard is restarted: counters are a process's own.
 step 'Events' story_events
 step 'counters' story_denials_are_counted
+step 'rolling restart of the guard' guard_restarts
+step 'renewal of the certificate' certificate_is_renewed
 step 'the guard scaled to 0, and back' guard_is_away
 step 'removed, with nothing left' removed
