@@ -118,6 +118,8 @@ const causesSchema = z.object({
 
 const BY_WEBHOOK = /^admission webhook ".*?" denied the request: /s;
 const NO_WEBHOOK = /failed (calling|to call) webhook/;
+/** Another pod has taken the name. */
+const ANOTHER_POD = /UID in (the )?precondition/i;
 /** RBAC's way to say it; admission says 403 too. */
 const NO_RIGHT = / cannot \w+ resource /;
 
@@ -134,6 +136,7 @@ function read(answer: Answer, { name }: DryRunRequest, subject: Subject): DryRun
   if (saysNoSuchObject(answer, name)) return { kind: 'gone' };
   const content = parseJson(answer.text);
   const said = printable(statusOf(content)?.message ?? '');
+  if (answer.status === 409 && ANOTHER_POD.test(said)) return { kind: 'gone' };
   const refused = refusedBy(answer, said, causesIn(content));
   if (refused === null) throw refusal(subject, answer);
   return refused;

@@ -114,6 +114,15 @@ describe('a dry run through the API server', () => {
     expect(await said(answerOf(200, {}, { warning: forged }))).toMatchObject({ reason: null });
   });
 
+  it('takes a pod whose name another has taken for gone', async () => {
+    const message =
+      'Operation cannot be fulfilled on Pod "etcd-0": the UID in the precondition (a) does not match the UID in record (b). The object might have been deleted and then recreated';
+    const conflict = { kind: 'Status', code: 409, reason: 'Conflict', message };
+    expect(await said(answerOf(409, conflict))).toStrictEqual({ kind: 'gone' });
+    const other = answerOf(409, { ...conflict, message: 'try again' });
+    await expect(said(other)).rejects.toMatchObject({ code: 'conflict' });
+  });
+
   it('takes the guard’s own failure, and its absence, for no answer', async () => {
     expect(await said(refusedBy(errored(ASKED, 'it failed')))).toStrictEqual({
       kind: 'unanswered',
