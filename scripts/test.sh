@@ -9,7 +9,7 @@
 #   integration    the built program, real etcd, real Prometheus
 #   e2e            the same behind a real kube-apiserver, with real kubectl
 #   demo           scripts/demo.sh, with Kubernetes and without
-#   cluster        scripts/e2e-cluster.sh on a local kubernetes build; for its time (some eight
+#   cluster        scripts/e2e-cluster.sh on a local kubernetes build; for its time (some six
 #                  minutes) and its needs (root) only when asked for
 #
 #   --help         this text
