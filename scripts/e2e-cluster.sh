@@ -49,6 +49,11 @@ if [ -z "$context" ] && [ -n "$image" ]; then
   exit 2
 fi
 
+case "${image##*/}" in
+  '' | *:?*) ;;
+  *) say "$image has neither a tag nor a digest"; exit 2 ;;
+esac
+
 # --- the end, however it comes ---------------------------------------------------------
 
 scratch='' overlay='' installed='' started='' doing='getting ready' results=()
@@ -211,7 +216,8 @@ nothing_is_left() {
 is_thrown_away() {
   local there
   there="$(story_ask get namespace etcd etcd-guard --ignore-not-found -o name)" || die 'the API server does not answer'
-  there="$there$(story_ask get validatingwebhookconfiguration etcd-guard --ignore-not-found -o name)"
+  there="$there${there:+$'\n'}$(story_ask get validatingwebhookconfiguration etcd-guard --ignore-not-found -o name)"
+  there="${there%$'\n'}"
   [ -z "$there" ] || die "this is for a throw-away cluster, and there is already: ${there//$'\n'/, }"
 }
 
@@ -225,8 +231,7 @@ folder_of() {
   fi
   case "${image##*/}" in
     *@sha256:*) name="${image%@*}" setting="digest: ${image#*@}" ;;
-    *:?*) name="${image%:*}" setting="newTag: \"${image##*:}\"" ;;
-    *) die "$image has neither a tag nor a digest" ;;
+    *) name="${image%:*}" setting="newTag: \"${image##*:}\"" ;;
   esac
   # `bases`, for the kustomize of old kubectls.
   printf 'bases: [../%s]\nimages:\n- name: etcd-guard\n  newName: %s\n  %s\n' "$folder" "$name" "$setting" \
