@@ -375,6 +375,9 @@ no_review_failed() {
   local all failed
   # What would only show later: connections that were kept to what is gone.
   story_until 'more reviews' has_reviewed $(($(wc -l <"$scratch/reviews") + 100))
+  # The loops first, to their end: without its proxy a review that is under way would count as failed.
+  touch "$scratch/stop"
+  wait "${running[@]:1}"
   stop_running
   all="$(wc -l <"$scratch/reviews")"
   failed="$(grep -vc '^ok$' "$scratch/reviews" || true)"
