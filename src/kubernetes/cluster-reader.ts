@@ -18,7 +18,6 @@ import { decodeGuard, type EtcdGuard } from './guard-resource.ts';
 import { isCordoned, livePod, podFacts, withoutReusedIps, type LivePod } from './live-pod.ts';
 import { ResourceLedger, type LedgerReading } from './resource-ledger.ts';
 import { selectorText } from './selector-text.ts';
-import { SharedReads, type KubernetesReads } from './shared-reads.ts';
 
 /** What reading clusters needs from outside. */
 export interface ClusterReaderContext {
@@ -77,14 +76,14 @@ const ALL_PODS: ReadScope = { pods: (listed) => listed, nodes: () => [] };
 /** Reads, live, what belongs to one guard, and writes its ledger. */
 export class ClusterReader {
   /** Whatever a review rests on is read through this. */
-  readonly reads: KubernetesReads;
+  readonly reads: Pick<KubernetesApi, 'get' | 'list'>;
   readonly #context: ClusterReaderContext;
   readonly #connections: Connections;
   readonly #ledger: ResourceLedger;
 
   constructor(context: ClusterReaderContext) {
     this.#context = context;
-    this.reads = new SharedReads(context.api);
+    this.reads = context.api;
     this.#connections = new Connections(this.reads, context.connect);
     this.#ledger = new ResourceLedger(context.api, context.nowMs, API_MS);
   }

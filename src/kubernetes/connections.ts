@@ -1,9 +1,8 @@
 import { createSecureContext } from 'node:tls';
 import type { ConnectionSettings, EtcdCluster, TlsSettings } from '../etcd/port.ts';
 import { checkAuthorities, lineIn } from '../guards/credentials.ts';
-import { ApiError, mayPass, type KubernetesObject } from './api.ts';
+import { ApiError, mayPass, type KubernetesApi, type KubernetesObject } from './api.ts';
 import type { EtcdGuard } from './guard-resource.ts';
-import type { KubernetesReads } from './shared-reads.ts';
 
 /** How to reach a guard's cluster now, or the words that say why that can't be told. */
 export type Connection =
@@ -31,11 +30,14 @@ const FORGET_AFTER_MS = 15 * 60_000;
  * for the very next request; the connection is kept for as long as they stay the same.
  */
 export class Connections {
-  readonly #api: KubernetesReads;
+  readonly #api: Pick<KubernetesApi, 'get'>;
   readonly #connect: (settings: ConnectionSettings) => EtcdCluster;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(api: KubernetesReads, connect: (settings: ConnectionSettings) => EtcdCluster) {
+  constructor(
+    api: Pick<KubernetesApi, 'get'>,
+    connect: (settings: ConnectionSettings) => EtcdCluster,
+  ) {
     this.#api = api;
     this.#connect = connect;
   }
