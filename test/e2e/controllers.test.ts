@@ -127,7 +127,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         // The garbage collector goes on trying, and two of three are left with nobody to replace the third.
         for (const name of left) {
           const reasons = cluster.decisions(name, since).map(({ reason }) => reason);
-          expect(['LeaderProtected', 'QuorumAtRisk']).toContain(reasons[0]);
+          // Unverifiable while the member that goes stops in the middle of a proof.
+          expect(['LeaderProtected', 'QuorumAtRisk', 'Unverifiable']).toContain(reasons[0]);
         }
         const remove = JSON.stringify([{ op: 'remove', path: '/metadata/ownerReferences' }]);
         const disowned = await api.kubectl('patch', 'pod', ...left, '--type=json', '-p', remove);

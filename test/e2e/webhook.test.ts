@@ -339,7 +339,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           expect(outcome).toMatchObject({ exitCode: 1 });
           expect(outcome.stderr.split('denied the request')).toHaveLength(3);
           await stays(leader);
-          expect(await api.admin.list(PODS)).toHaveLength(2);
+          // kubectl does not wait for the one that goes.
+          await until('one has gone', async () => (await api.admin.list(PODS)).length === 2);
           await makeWhole();
           await restartGuard();
         }
