@@ -224,15 +224,15 @@ describe('monotony', () => {
 function withRecovered(scene: Scene): Scene | null {
   const { situation, answers, proof } = scene;
   const model = soundAnswer(scene);
-  const list = model?.list ?? [];
-  const found = situation.pods.find(
-    ({ name, address, hosts }) =>
-      name !== situation.target.name &&
-      answers.get(name)?.kind === 'silent' &&
-      list.some((member) => isPlainly(member, { name, address, hosts }, scene)),
+  const silent = situation.pods.filter(
+    ({ name }) => name !== situation.target.name && answers.get(name)?.kind === 'silent',
   );
-  const member = list.find(({ name }) => name === found?.name);
-  if (found === undefined || member === undefined || model === null) return null;
+  const plain = silent.flatMap((pod) =>
+    (model?.list ?? []).filter((m) => isPlainly(m, pod, scene)).map((member) => ({ pod, member })),
+  );
+  const [found] = plain;
+  if (found === undefined || model === null) return null;
+  const { pod, member } = found;
   const sound: StatusAnswer = {
     ...model,
     id: member.id,
@@ -242,8 +242,8 @@ function withRecovered(scene: Scene): Scene | null {
   const after = { id: member.id, clusterId: model.clusterId, leader: model.leader };
   return {
     situation,
-    answers: new Map([...answers, [found.name, sound]]),
-    proof: new Map([...proof, [found.name, { served: true, after, cause: null }]]),
+    answers: new Map([...answers, [pod.name, sound]]),
+    proof: new Map([...proof, [pod.name, { served: true, after, cause: null }]]),
   };
 }
 
