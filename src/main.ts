@@ -13,15 +13,15 @@ async function run(config: Config, streams: Streams): Promise<number> {
   const environment = process.env;
   switch (config.command) {
     case 'serve':
-      return (await import('./cli/serve.ts')).serve(config, {
+      return (await import('./cli/serve/serve.ts')).serve(config, {
         streams,
         version: packageJson.version,
         environment,
       });
     case 'status':
-      return (await import('./cli/status.ts')).status(config, { streams, environment });
+      return (await import('./cli/status/status.ts')).status(config, { streams, environment });
     case 'check':
-      return (await import('./cli/check.ts')).check(config, { streams, environment });
+      return (await import('./cli/check/check.ts')).check(config, { streams, environment });
     case 'version':
       streams.out(`etcd-guard ${packageJson.version}\n`);
       return 0;

@@ -85,11 +85,26 @@ describe('the layout of src', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('within kubernetes, guards build on the API, and status and Events on guards', () => {
+    const below: Readonly<Record<string, readonly string[]>> = {
+      api: [],
+      guards: ['api'],
+      status: ['api', 'guards'],
+      events: ['api', 'guards'],
+    };
+    const part = (file: string) => file.split('/')[1] ?? '';
+    const wrong = imports().filter(({ file, target }) => {
+      if (place(file) !== 'kubernetes' || place(target) !== 'kubernetes') return false;
+      return part(file) !== part(target) && !below[part(file)]?.includes(part(target));
+    });
+    expect(wrong).toEqual([]);
+  });
+
   test('certificates use the API server through its port, know a certificate as the server does, and are told the time', () => {
     const wrong = imports().filter(
       ({ file, target }) =>
         place(file) === 'certificates' &&
-        !/^(certificates\/.*|kubernetes\/api|server\/certificate)\.ts$/.test(target),
+        !/^(certificates\/.*|kubernetes\/api\/api|server\/certificate)\.ts$/.test(target),
     );
     expect(wrong).toEqual([]);
     for (const file of filesOf(join(SRC, 'certificates'))) {

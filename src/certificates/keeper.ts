@@ -1,4 +1,4 @@
-import { ApiError, type KubernetesApi } from '../kubernetes/api.ts';
+import { ApiError, type KubernetesApi } from '../kubernetes/api/api.ts';
 import type { ServingCertificate } from '../server/certificate.ts';
 import { Attention, type CertificateLog } from './attention.ts';
 import { carryOut, type Change } from './carry-out.ts';

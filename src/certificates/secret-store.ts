@@ -3,7 +3,7 @@ import {
   type KubernetesApi,
   type KubernetesObject,
   type Resource,
-} from '../kubernetes/api.ts';
+} from '../kubernetes/api/api.ts';
 import type { Attention } from './attention.ts';
 import { Pacing } from './pacing.ts';
 import { decodeSecret, MARK, NOTHING, secretContent, type Stored } from './stored.ts';

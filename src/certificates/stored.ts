@@ -1,5 +1,5 @@
 import { X509Certificate, type KeyObject } from 'node:crypto';
-import type { KubernetesObject } from '../kubernetes/api.ts';
+import type { KubernetesObject } from '../kubernetes/api/api.ts';
 import { checkCertificate, type ServingCertificate } from '../server/certificate.ts';
 import { certificatesIn, hasSigned, pemOf, signingKey } from './pem.ts';
 

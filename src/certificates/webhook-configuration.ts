@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import type { KubernetesObject } from '../kubernetes/api.ts';
+import type { KubernetesObject } from '../kubernetes/api/api.ts';
 import { certificatesIn, isSame, pemOf } from './pem.ts';
 
 /** The Service through which the API server reaches us. */

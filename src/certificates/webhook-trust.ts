@@ -4,7 +4,7 @@ import {
   type KubernetesApi,
   type KubernetesObject,
   type Resource,
-} from '../kubernetes/api.ts';
+} from '../kubernetes/api/api.ts';
 import type { Attention, CertificateLog } from './attention.ts';
 import { Pacing } from './pacing.ts';
 import { nameOf } from './pem.ts';

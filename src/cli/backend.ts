@@ -1,6 +1,6 @@
 import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
-import type { CertificateCluster } from './serving-certificate.ts';
+import type { CertificateCluster } from './serve/serving-certificate.ts';
 
 /** Where `serve` has its guards from. */
 export interface Backend {

@@ -1,7 +1,7 @@
 import type { Judgement } from '../admission/hearing.ts';
 import type { ClusterView } from '../decision/cluster-view.ts';
 import type { Guard, Reason } from '../decision/situation.ts';
-import type { DryRunAnswer } from '../kubernetes/dry-run.ts';
+import type { DryRunAnswer } from '../kubernetes/api/dry-run.ts';
 
 /** What a dry run came to, whoever was asked. */
 export interface Finding {

@@ -8,7 +8,7 @@ import {
   type KubernetesObject,
   type ListOptions,
   type Resource,
-} from '../../src/kubernetes/api.ts';
+} from '../../src/kubernetes/api/api.ts';
 import {
   certificates,
   CONFIGURATION,

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { ApiError } from '../../src/kubernetes/api.ts';
+import { ApiError } from '../../src/kubernetes/api/api.ts';
 import type { FakeApiCall } from '../fakes/fake-kubernetes.ts';
 import { CertificateAuthority } from '../harness/certificates.ts';
 import {

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { CertificateKeeper, type CertificatePlace } from '../../src/certificates/keeper.ts';
 import type { Lifetimes } from '../../src/certificates/validity.ts';
-import type { KubernetesApi, KubernetesObject } from '../../src/kubernetes/api.ts';
+import type { KubernetesApi, KubernetesObject } from '../../src/kubernetes/api/api.ts';
 import type { ServingCertificate } from '../../src/server/certificate.ts';
 import { FakeKubernetes } from '../fakes/fake-kubernetes.ts';
 

@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { BREAK_GLASS_ANNOTATION } from '../../src/decision/messages.ts';
 import { BREAK_GLASS_UNTIL_ANNOTATION } from '../../src/guards/pod-facts.ts';
-import { ROLE_LABEL } from '../../src/kubernetes/role-labels.ts';
+import { ROLE_LABEL } from '../../src/kubernetes/status/role-labels.ts';
 import { PROTECTED } from '../harness/admission-webhook.ts';
 
 const WEBHOOK = fileURLToPath(new URL('../../deploy/webhook/', import.meta.url));

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import type { KubernetesObject } from '../../src/kubernetes/api.ts';
-import { decodeGuard, type GuardStatus } from '../../src/kubernetes/guard-resource.ts';
+import type { KubernetesObject } from '../../src/kubernetes/api/api.ts';
+import { decodeGuard, type GuardStatus } from '../../src/kubernetes/guards/guard-resource.ts';
 import { memberId } from '../../src/decision/member-id.ts';
 import {
   lacksKubernetes,
@@ -14,7 +14,11 @@ import {
 import { KubeError, type KubeObject } from '../harness/kube-client.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
 import { lacksBinary } from '../harness/require-binary.ts';
-import { DEFAULT_SPEC, FULL_SPEC, INVALID_SPECS } from '../kubernetes/guard-resource-specs.ts';
+import {
+  DEFAULT_SPEC,
+  FULL_SPEC,
+  INVALID_SPECS,
+} from '../kubernetes/guards/guard-resource-specs.ts';
 
 const GUARDS = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards';
 const MANIFESTS = fileURLToPath(new URL('../../deploy/webhook/', import.meta.url));

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ApiError, type KubernetesObject, type Resource } from '../../src/kubernetes/api.ts';
+import { ApiError, type KubernetesObject, type Resource } from '../../src/kubernetes/api/api.ts';
 import {
   connectKubernetes,
   type KubernetesConnection,
-} from '../../src/kubernetes/client-node-api.ts';
-import type { ClusterAccess } from '../../src/kubernetes/kube-config.ts';
+} from '../../src/kubernetes/api/client-node-api.ts';
+import type { ClusterAccess } from '../../src/kubernetes/api/kube-config.ts';
 import { boundAddress } from '../../src/server/listen.ts';
 import {
   lacksKubernetes,

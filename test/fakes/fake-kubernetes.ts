@@ -6,7 +6,7 @@ import {
   type ObjectMeta,
   type Resource,
   type WatchEvents,
-} from '../../src/kubernetes/api.ts';
+} from '../../src/kubernetes/api/api.ts';
 
 /** One call of the port, as far as a test may want to look at it or interfere with it. */
 export interface FakeApiCall {

@@ -1,0 +1,87 @@
+import { connectEtcd } from '../../etcd/connect.ts';
+import { ApiError } from '../../kubernetes/api/api.ts';
+import {
+  connectKubernetes,
+  type KubernetesConnection,
+} from '../../kubernetes/api/client-node-api.ts';
+import { ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
+import { findClusterAccess, type ClusterAccess } from '../../kubernetes/api/kube-config.ts';
+import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { Recorder } from '../../telemetry/recorder.ts';
+import { UsageError, type Backend } from '../backend.ts';
+import { keepEvents } from './keep-events.ts';
+import { keepStatus, type KeptStatus } from './keep-status.ts';
+
+/** What guards from a cluster need. */
+export interface ClusterContext {
+  readonly recorder: Recorder;
+  readonly log: Logger;
+  readonly roleLabels: boolean;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Guards from EtcdGuard objects; throws a UsageError if there is no usable configuration. */
+export async function openCluster(
+  kubeconfig: string | null,
+  context: ClusterContext,
+): Promise<Backend> {
+  const { recorder, environment } = context;
+  const access = findAccess(kubeconfig, environment);
+  const api = await connectToCluster(access);
+  const reader = new ClusterReader({
+    api,
+    connect: (settings) => connectEtcd(settings, recorder),
+    nowMs: () => Date.now(),
+    viewed: (guard, view) => status?.reviewed(guard, view),
+  });
+  let status: KeptStatus | null = null;
+  const source = new KubernetesSource(reader);
+  const events = keepEvents(api, context.log);
+  return {
+    source,
+    announce: events.announce,
+    certificates: {
+      api,
+      namespace: environment['POD_NAMESPACE'] || api.namespace || 'etcd-guard',
+    },
+    start() {
+      const inPod = access.kind === 'service-account' ? api.namespace : null;
+      status = keepStatus({
+        ...context,
+        api,
+        reader,
+        namespace: environment['POD_NAMESPACE'] || inPod,
+        podName: environment['POD_NAME'] || null,
+      });
+      return { stop: () => undefined };
+    },
+    async close() {
+      await Promise.all([status?.stop(), events.close()]);
+      reader.close();
+      api.close();
+    },
+  };
+}
+
+function findAccess(
+  kubeconfig: string | null,
+  environment: ClusterContext['environment'],
+): ClusterAccess {
+  const access = findClusterAccess(kubeconfig, environment);
+  if (access === null) {
+    throw new UsageError([
+      'no Kubernetes configuration: give --kubeconfig FILE, set KUBECONFIG, or use --guards FILE',
+    ]);
+  }
+  return access;
+}
+
+async function connectToCluster(access: ClusterAccess): Promise<KubernetesConnection> {
+  try {
+    return await connectKubernetes(access);
+  } catch (error) {
+    if (error instanceof ApiError) throw new UsageError([error.message]);
+    throw error;
+  }
+}

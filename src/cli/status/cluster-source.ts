@@ -1,0 +1,258 @@
+import type { GuardedCluster } from '../../admission/guard-source.ts';
+import type { GuardsConfig, StatusConfig } from '../../config.ts';
+import { clusterStatus as statusOf, unaskedStatus } from '../../guards/guard-status.ts';
+import { ApiError, type KubernetesObject } from '../../kubernetes/api/api.ts';
+import type { ClusterReading, Look } from '../../kubernetes/guards/cluster-reader.ts';
+import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
+import type { LivePod } from '../../kubernetes/guards/live-pod.ts';
+import { Slots } from '../../sharing/slots.ts';
+import {
+  DRY_RUN_MS,
+  explained,
+  isFromCluster,
+  openClusterGuards,
+  unprotected,
+  type ClusterGuards,
+} from '../cluster-guards.ts';
+import {
+  podStatus,
+  type GuardStatus,
+  type PodStatus,
+  type Shown,
+  type StatusSource,
+} from './shown.ts';
+import { answered, heardNobody, isConclusive, judged, type Finding } from '../finding.ts';
+import { judgePod, subjectFor } from '../judge-pod.ts';
+import { lookAt, notesOn, type Seen } from '../look.ts';
+import { lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
+import type { Surroundings } from '../streams.ts';
+
+const LOOK_MS = 10_000;
+/** Guards that are looked at, and, apart from them, pods that the API server is asked about. */
+const AT_ONCE = 8;
+
+/** The guards of a cluster; throws a UsageError, and its looks reject with a sentence. */
+export async function clusterStatus(
+  config: Extract<GuardsConfig, { kind: 'cluster' }>,
+  { name, namespace: wanted, allNamespaces, via }: StatusConfig,
+  environment: Surroundings['environment'],
+): Promise<StatusSource> {
+  const guards = await openClusterGuards(config, environment);
+  const namespace = allNamespaces ? null : (wanted ?? guards.namespace);
+  const looks = new Slots(AT_ONCE);
+  const asking = { guards, via, dryRuns: new Slots(AT_ONCE) };
+  return {
+    namespace,
+    async look() {
+      try {
+        const objects = await guards.api.list(guardsIn(namespace), {}, LOOK_MS);
+        const chosen = objects.filter(({ metadata }) => name === null || metadata.name === name);
+        return await Promise.all(chosen.map((object) => looks.run(() => look(object, asking))));
+      } catch (error) {
+        throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
+      }
+    },
+    close: () => guards.close(),
+  };
+}
+
+interface Asking {
+  readonly guards: ClusterGuards;
+  readonly via: StatusConfig['via'];
+  readonly dryRuns: Slots;
+}
+
+/** Its time begins now. */
+async function look(object: KubernetesObject, asking: Asking): Promise<Shown> {
+  const { guards, via } = asking;
+  const { namespace = '' } = object.metadata;
+  const endsAtMs = performance.now() + LOOK_MS;
+  const [found, notAsked] = await Promise.all([
+    guards.reader.look(object, () => Math.max(0, endsAtMs - performance.now())),
+    unprotected(guards, namespace),
+  ]);
+  const shown =
+    via === 'webhook'
+      ? await throughWebhook(object, found, asking)
+      : await directly(object, { found, guards, mayFallBack: via === 'auto' });
+  const deleted =
+    object.metadata.deletionTimestamp === undefined
+      ? []
+      : ['It is being deleted, and so guards nothing.'];
+  return {
+    ...shown,
+    notes: [...deleted, ...shown.notes, ...(notAsked === null ? [] : [notAsked])],
+  };
+}
+
+interface Looking {
+  readonly found: Look;
+  readonly guards: ClusterGuards;
+  /** To what the guard has recorded, where nobody answers from here. */
+  readonly mayFallBack: boolean;
+}
+
+async function directly(
+  object: KubernetesObject,
+  { found, guards, mayFallBack }: Looking,
+): Promise<Shown> {
+  const { cluster, reading } = found;
+  const [seen, findings] = await Promise.all([
+    cluster.fault === undefined && reading !== null ? lookAt(cluster) : null,
+    Promise.all(podsOf(reading).map((pod) => judgeDirectly(pod, guards))),
+  ]);
+  if (mayFallBack && isNobody(seen) && hasRecord(object)) {
+    return recorded(object, whyNobody(cluster, seen), {
+      pods: findings.map(([pod, finding]) => unlessInconclusive(pod, finding)),
+      hint: [ASK_THE_API_SERVER],
+    });
+  }
+  const pods = findings.map(([pod, finding]) => podStatus(pod, finding));
+  return seen === null ? unasked(object, cluster, pods) : asked(object, seen, pods);
+}
+
+const ASK_THE_API_SERVER =
+  'The API server can be asked instead: etcd-guard status --via=webhook, or etcd-guard check POD.';
+
+/** Null is somebody who could not even be asked. */
+function isNobody(seen: Seen | null): boolean {
+  return seen === null || (seen.said.size > 0 && heardNobody(seen.view));
+}
+
+function asked(object: KubernetesObject, seen: Seen, pods: readonly PodStatus[]): Shown {
+  const { view, said } = seen;
+  const agreed = view.list === 'agreed';
+  const status = withTimesOf(object, statusOf(view, new Date().toISOString()));
+  return {
+    title: titleOf(object),
+    item: { ...itemOf(object, pods), status },
+    said: agreed ? null : said,
+    leaderless: view.leader.kind === 'leaderless',
+    notes: notesOn(seen),
+    sure: agreed && isSure(pods),
+  };
+}
+
+function unasked(
+  object: KubernetesObject,
+  { fault = 'its pods are not known' }: GuardedCluster,
+  pods: readonly PodStatus[],
+): Shown {
+  const status = withTimesOf(object, unaskedStatus(fault, new Date().toISOString()));
+  return {
+    title: titleOf(object),
+    item: { ...itemOf(object, pods), status },
+    said: null,
+    leaderless: false,
+    notes: [`It can't be asked: ${fault}.`],
+    sure: false,
+  };
+}
+
+async function throughWebhook(
+  object: KubernetesObject,
+  { reading }: Look,
+  { guards, dryRuns }: Asking,
+): Promise<Shown> {
+  const pods = await Promise.all(
+    podsOf(reading).map((pod) => dryRuns.run(() => judgeByWebhook(pod, guards))),
+  );
+  const why = 'etcd was not asked (--via=webhook)';
+  return recorded(object, why, { pods, hint: [] });
+}
+
+/** Of what the guard itself wrote down. */
+function recorded(
+  object: KubernetesObject,
+  why: string,
+  { pods, hint }: { readonly pods: readonly PodStatus[]; readonly hint: readonly string[] },
+): Shown {
+  const note = hasRecord(object)
+    ? recordedNote(object, why, Date.now())
+    : `${why}, and the guard has recorded no status yet.`;
+  return {
+    title: titleOf(object),
+    item: {
+      ...itemOf(object, pods),
+      status: shownIn(object),
+      recorded: { lastWritten: lastWritten(object), why },
+    },
+    said: null,
+    leaderless: false,
+    notes: [note, ...hint],
+    sure: isSure(pods),
+  };
+}
+
+/** A status that only holds reservations says nothing of the cluster. */
+function hasRecord(object: KubernetesObject): boolean {
+  return (shownIn(object).conditions ?? []).length > 0 || shownIn(object).voters !== undefined;
+}
+
+function whyNobody(
+  { fault = 'its pods are not known' }: GuardedCluster,
+  seen: Seen | null,
+): string {
+  if (seen === null) return fault;
+  const causes = [...seen.said].slice(0, 3).map(([pod, words]) => `${pod}: ${words}`);
+  return `no member answers from here (${causes.join(', ')})`;
+}
+
+function isSure(pods: readonly PodStatus[]): boolean {
+  return pods.every(({ decision, reason }) => decision !== null && reason !== 'Unverifiable');
+}
+
+function podsOf(reading: ClusterReading | null): readonly LivePod[] {
+  const pods = reading?.live ?? [];
+  return pods.toSorted((a, b) => compare(a.snapshot.name, b.snapshot.name));
+}
+
+/** etcd-10 after etcd-9. */
+function compare(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
+async function judgeDirectly(
+  { snapshot }: LivePod,
+  { source }: ClusterGuards,
+): Promise<readonly [string, Finding]> {
+  const judgement = await judgePod(subjectFor(snapshot, 'delete'), source);
+  return [snapshot.name, judged(judgement)];
+}
+
+function unlessInconclusive(pod: string, finding: Finding): PodStatus {
+  if (isConclusive(finding)) return podStatus(pod, finding);
+  return { pod, decision: null, reason: 'Unverifiable', message: finding.message };
+}
+
+async function judgeByWebhook(
+  { snapshot: { namespace, name, terminating }, uid }: LivePod,
+  { api }: ClusterGuards,
+): Promise<PodStatus> {
+  // One that is terminating already is not reviewed.
+  const expected = { guard: null, mustBeJudged: !terminating };
+  try {
+    const request = { namespace, name, uid, operation: 'delete' } as const;
+    const answer = await api.dryRun(request, DRY_RUN_MS);
+    if (answer.kind !== 'gone') return podStatus(name, answered(answer, name, expected));
+    return { pod: name, decision: null, reason: null, message: `${name} has just gone.` };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return { pod: name, decision: null, reason: null, message: explained(error) };
+  }
+}
+
+function itemOf(object: KubernetesObject, pods: readonly PodStatus[]): Omit<GuardStatus, 'status'> {
+  const { managedFields: _, ...metadata } = { managedFields: null, ...object.metadata };
+  return {
+    apiVersion: 'etcd-guard.io/v1alpha1',
+    kind: 'EtcdGuard',
+    metadata,
+    spec: object['spec'],
+    pods,
+  };
+}
+
+function titleOf({ metadata: { namespace = '', name } }: KubernetesObject): string {
+  return `${namespace}/${name}`;
+}

@@ -1,0 +1,68 @@
+import type { Reason } from '../../decision/situation.ts';
+import type { Finding } from '../finding.ts';
+
+/** What a delete of one pod would get now; null: that can't be told from here. */
+export interface PodStatus {
+  readonly pod: string;
+  readonly decision: 'allow' | 'deny' | null;
+  readonly reason: Reason | null;
+  readonly message: string;
+}
+
+/** The part of an EtcdGuard's status that tables show, of this moment or as it was recorded. */
+export interface ShownStatus {
+  readonly leader?: string | null | undefined;
+  readonly voters?: number | null | undefined;
+  readonly healthyVoters?: number | null | undefined;
+  readonly quorum?: number | null | undefined;
+  readonly disruptionsAllowed?: number | undefined;
+  readonly members?: readonly ShownMember[] | undefined;
+}
+
+interface ShownMember {
+  readonly pod?: string | null | undefined;
+  readonly role?: string | null | undefined;
+  readonly health: string;
+  readonly lag?: number | null | undefined;
+}
+
+/** One guard in the output of `etcd-guard status -o json`. */
+export interface GuardStatus {
+  readonly apiVersion: 'etcd-guard.io/v1alpha1';
+  readonly kind: 'EtcdGuard';
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly spec: unknown;
+  readonly status: ShownStatus;
+  /** `status` is what the guard itself wrote down, and why; absent: it is of this moment. */
+  readonly recorded?: { readonly lastWritten: string | null; readonly why: string };
+  readonly pods: readonly PodStatus[];
+}
+
+/** A guard, and what only people are told about it. */
+export interface Shown {
+  /** `default/etcd` */
+  readonly title: string;
+  readonly item: GuardStatus;
+  /** What each pod's member said, where that makes no cluster; null: it does. */
+  readonly said: ReadonlyMap<string, string> | null;
+  /** Whoever answers names nobody. */
+  readonly leaderless: boolean;
+  /** Sentences for below the tables. */
+  readonly notes: readonly string[];
+  /** false: its cluster can't be judged. */
+  readonly sure: boolean;
+}
+
+/** Where `status` has its guards from. */
+export interface StatusSource {
+  /** null: all namespaces. */
+  readonly namespace: string | null;
+  /** Those that were asked for, as they are now. */
+  look(): Promise<readonly Shown[]>;
+  close(): void;
+}
+
+/** A row of `pods`. */
+export function podStatus(pod: string, { decision, reason, message }: Finding): PodStatus {
+  return { pod, decision, reason, message };
+}

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { memberId } from '../../decision/member-id.ts';
+import { address, labelSelector, objectName, policy, requirement } from '../../guards/schema.ts';
+
+/*
+ * The same as deploy/webhook/10-crd.yaml, where the fields are described. `meta` gives the JSON
+ * Schema of what a refinement checks here, so that the two can be compared whole.
+ */
+
+function isNotEmpty(value: object): boolean {
+  return Object.keys(value).length > 0;
+}
+
+/** Not empty in any of its parts: a selector of everything would guard what is no etcd. */
+const selector = labelSelector
+  .extend({
+    matchLabels: z
+      .record(z.string(), z.string())
+      .refine(isNotEmpty, 'must not be empty')
+      .meta({ minProperties: 1 })
+      .optional(),
+    matchExpressions: z.array(requirement).min(1).max(64).optional(),
+  })
+  .refine(isNotEmpty, 'must not be empty')
+  .meta({ minProperties: 1 });
+
+const MAX_ADDRESSES = 1000;
+
+const members = z.strictObject({
+  port: z.int().min(1).max(65_535).optional(),
+  tls: z
+    .strictObject({
+      secretName: objectName,
+      serverName: z
+        .string()
+        .max(253)
+        .regex(/^([-.a-zA-Z0-9]|\{pod\})+$/, 'must be a host name; {pod} may stand in it')
+        .optional(),
+    })
+    .optional(),
+  auth: z.strictObject({ secretName: objectName }).optional(),
+  addresses: z
+    .record(
+      objectName,
+      address
+        .max(262)
+        .meta({ pattern: String.raw`^(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:[1-9][0-9]{0,4})?$` }),
+    )
+    .refine(
+      (value) => Object.keys(value).length <= MAX_ADDRESSES,
+      `must have at most ${MAX_ADDRESSES} entries`,
+    )
+    .meta({ maxProperties: MAX_ADDRESSES })
+    .optional(),
+});
+
+/** `spec`; the port has no default, since it is looked for in each pod where the spec is silent. */
+export const guardSpec = z.strictObject({
+  selector,
+  members: members.prefault({}),
+  policy: policy.prefault({}),
+});
+
+const hexId = z
+  .string()
+  .regex(/^[1-9a-f][0-9a-f]{0,15}$/, 'must be a member id, hexadecimal')
+  .transform(memberId);
+
+const dateTime = z.iso.datetime({ offset: true, error: 'must be a date and time (RFC 3339)' });
+
+const count = z.int().min(0);
+
+const memberStatus = z.object({
+  pod: z.string().optional(),
+  name: z.string().optional(),
+  id: hexId.optional(),
+  role: z.enum(['Leader', 'Follower', 'Learner']).optional(),
+  health: z.enum(['Healthy', 'Unhealthy', 'Unknown']),
+  lag: count.optional(),
+});
+
+/** metav1.Condition */
+const condition = z.object({
+  type: z.string().min(1).max(316),
+  status: z.enum(['True', 'False', 'Unknown']),
+  observedGeneration: count.optional(),
+  lastTransitionTime: dateTime,
+  reason: z
+    .string()
+    .min(1)
+    .max(1024)
+    .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/),
+  message: z.string().max(32_768),
+});
+
+/** What `status` shows to people and programs; no decision rests on it. */
+export const shownStatus = z.object({
+  observedGeneration: count.optional(),
+  leader: z.string().optional(),
+  voters: count.optional(),
+  healthyVoters: count.optional(),
+  health: z
+    .string()
+    .regex(/^[0-9]+\/[0-9]+$/)
+    .optional(),
+  quorum: count.optional(),
+  disruptionsAllowed: count.optional(),
+  members: z.array(memberStatus).optional(),
+  conditions: z.array(condition).optional(),
+});
+
+/** `status.disruptedPods`. A reason is any CamelCase word: another version may have written it. */
+export const ledger = z.record(
+  z.string(),
+  z.object({
+    pod: z.string(),
+    time: dateTime,
+    by: z.string(),
+    handOffTo: hexId.optional(),
+    reason: z
+      .string()
+      .max(64)
+      .regex(/^[A-Z][A-Za-z]*$/, 'must be a reason'),
+  }),
+);
