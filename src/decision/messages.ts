@@ -1,18 +1,21 @@
+import {
+  BREAK_GLASS_ANNOTATION,
+  breakGlassCommand,
+  excerpt,
+  whyGlassHolds,
+} from './break-glass.ts';
 import type { MemberView } from './cluster-view.ts';
 import { handOffCandidate } from './hand-off.ts';
 import { proofOf } from './proof.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
-import type { Obstacle, Reason } from './situation.ts';
-
-/** Annotation whose non-blank value lets its pod go, whatever etcd says. */
-export const BREAK_GLASS_ANNOTATION = 'etcd-guard.io/break-glass';
+import type { Obstacle, Reason, Situation } from './situation.ts';
 
 /** How many pods a message names before it says "and N more". */
 const NAMES_SHOWN = 5;
 
 /** One line for a person at 3 a.m.: what, why, and what to do next. */
 export function message(c: Case, reason: Reason): string {
-  return oneLine(MESSAGES[reason](c));
+  return oneLine(`${MESSAGES[reason](c)} ${glassHolds(c)}`);
 }
 
 /** The same for what is allowed: no advice on how to get it allowed. */
@@ -33,11 +36,11 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   AlreadyGoing: (c) => `${pod(c)} is terminating already.`,
   NotRunningHere: (c) => `${pod(c)} ${notRunning(c)}: no etcd member goes with it.`,
   PreconditionStale: (c) =>
-    `The request asks for another ${pod(c)} (uid ${c.situation.request.preconditionUid ?? '?'}): the API server will refuse it.`,
+    `The request is for another pod of the name ${pod(c)} (uid ${excerpt(c.situation.request.preconditionUid ?? '?')}): the API server will refuse it.`,
   BreakGlass: (c) =>
-    `Break-glass on ${pod(c)}: "${c.situation.target.breakGlass?.reason.trim() ?? ''}". Etcd was not asked.`,
+    `Break-glass on ${pod(c)}: "${c.situation.target.breakGlass?.reason?.trim() ?? ''}". Etcd was not asked.`,
   AmbiguousGuard: (c) =>
-    `${pod(c)} is selected by ${c.situation.guards.length} EtcdGuards: ${names(c.situation.guards.map((g) => `${g.namespace}/${g.name}`))}. Make their selectors disjoint.`,
+    `${pod(c)} is selected by ${c.situation.guards.length} EtcdGuards: ${names(c.situation.guards.map((g) => `${g.namespace}/${g.name}`))}. Only one may select it: change the selectors of the others, or delete them.`,
   KnownDown: (c) =>
     `${pod(c)} of ${cluster(c)} is down already (its container does not run, its node is Ready, its member does not answer).`,
   Unverifiable: (c) =>
@@ -47,7 +50,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
   LeaderProtected: leaderProtected,
   QuorumLost: quorumLost,
   NothingToLose: (c) =>
-    `${pod(c)} of ${cluster(c)} is not healthy (${c.member?.why ?? 'no answer'}), and ${left(c)} without it ${facts(c)}.`,
+    `${pod(c)} of ${cluster(c)} is not healthy (${whyNotHealthy(c)}), and ${left(c)} without it ${facts(c)}.`,
   QuorumAtRisk: quorumAtRisk,
   Spared: (c) => `${pod(c)} ${standing(c)}, and ${left(c)} without it ${facts(c)}.`,
 };
@@ -101,14 +104,14 @@ function voterGoes(reason: Reason): boolean {
 
 function leaderProtected(c: Case): string {
   if (!isConfirmedLeader(c)) return notConfirmedLeader(c);
-  return `${pod(c)} leads ${cluster(c)} ${facts(c)}. ${leaderAdvice(c)}`;
+  return `${pod(c)} ${c.readings.length > 1 ? 'may lead' : 'leads'} ${cluster(c)} ${facts(c)}. ${leaderAdvice(c)}`;
 }
 
 function notConfirmedLeader(c: Case): string {
   if (c.member?.namesItselfLeader === true) {
-    return `${pod(c)} names itself leader of ${cluster(c)} ${facts(c)}, and no proof stands against it. Try again once the election has settled.`;
+    return `${pod(c)} names itself leader of ${cluster(c)} ${facts(c)}, and the others have not proven that another one leads. Try again in a few seconds.`;
   }
-  return `Leadership of ${cluster(c)} is being handed to ${pod(c)} ${facts(c)}. Try again later, or delete a pod that is not involved.`;
+  return `Leadership of ${cluster(c)} is being handed to ${pod(c)} ${facts(c)}. Try again in a few seconds.`;
 }
 
 function leaderAdvice(c: Case): string {
@@ -122,7 +125,13 @@ function leaderAdvice(c: Case): string {
 
 /** etcdctl move-leader has to be sent to the leader. */
 function awaitElection(c: Case): string {
-  return `It does not answer etcd-guard (${c.member?.why ?? 'no answer'}), but others still name it: if it is down, they elect another within seconds; try again then.`;
+  return `It does not answer etcd-guard (${whyNotHealthy(c)}), but others still name it: if it is down, they elect another within seconds; try again then.`;
+}
+
+/** The pod's own silence first: another pod may answer as its member. */
+function whyNotHealthy({ answer, member }: Case): string {
+  if (answer !== null && answer.kind !== 'status') return answer.cause;
+  return member?.why ?? 'no answer';
 }
 
 function moveFirst(c: Case): string {
@@ -150,7 +159,7 @@ function quorumLost(c: Case): string {
 
 const AFTER_OBSTACLE: Readonly<Record<Obstacle['kind'], string>> = {
   OutOfTime: 'Try again',
-  LedgerUnavailable: 'Try again once it can be',
+  LedgerUnavailable: 'Try again once that works',
   Unread: 'Try again',
   Misconfigured: 'Mend that and try again',
 };
@@ -162,7 +171,9 @@ function whatHelps(c: Case): string {
   if (c.view?.list === 'several')
     return "Make the EtcdGuard's selector match the pods of one cluster";
   if (answersForAnotherCluster(c)) return 'Look at what it runs and whom it joined';
-  return 'Try again once etcd is settled';
+  const unclear = c.view?.leader.kind !== 'confirmed';
+  if (unclear && silentOnes(c) !== '') return 'Try again once they answer';
+  return 'Try again in a few seconds; if that does not help, look into the logs of etcd';
 }
 
 function whyUnverifiable(c: Case): string {
@@ -182,9 +193,11 @@ function whyNothingIsKnown(c: Case): string | null {
 
 function whyClusterIsUnclear(c: Case): string | null {
   if (c.view?.list === 'several') return 'its pods answer for two clusters, each with a quorum';
-  if (c.view?.list === 'none') return `no quorum of voters gives one member list${silentOnes(c)}`;
+  if (c.view?.list === 'none')
+    return `fewer than a quorum of its voters give one member list${silentOnes(c)}`;
   if (answersForAnotherCluster(c)) return 'the pod answers for another cluster';
-  return c.view?.leader.kind === 'confirmed' ? null : `no quorum names one leader${silentOnes(c)}`;
+  if (c.view?.leader.kind === 'confirmed') return null;
+  return `fewer than a quorum of its voters name one leader${silentOnes(c)}`;
 }
 
 function notRunning({ situation: { target } }: Case): string {
@@ -202,19 +215,62 @@ function bringBack(c: Case): string {
     (member) => !member.learner && member.health !== 'Healthy' && member.id !== c.memberId,
   );
   if (missing.length === 0) return breakGlass(c);
-  return `Not healthy: ${names(missing.map(withCause))}. Wait until ${missing.length === 1 ? 'it is' : 'they are'}, then try again.`;
+  const without = missing.filter((member) => podsPerhaps(member, c).length === 0);
+  const sick = missing.filter((member) => !without.includes(member));
+  return `${waitFor(sick, c)} ${replaceOrRemove(without, c)}`;
 }
 
-function withCause(member: MemberView): string {
-  return `${member.pods[0] ?? (member.name || member.id)} (${member.why})`;
+function waitFor(sick: readonly MemberView[], c: Case): string {
+  if (sick.length === 0) return '';
+  return `Not healthy: ${names(sick.map((member) => withCause(member, c)))}. Wait until ${sick.length === 1 ? 'it is' : 'they are'}, then try again.`;
 }
 
-function breakGlass({ situation: { request, target } }: Case): string {
-  const { namespace, name, uid } = target;
+/** A deleted pod stays a voter; whether another one comes in its place only people know. */
+function replaceOrRemove(without: readonly MemberView[], c: Case): string {
+  const [member] = without;
+  if (member === undefined) return '';
+  const selected = `that EtcdGuard ${guardName(c)} selects`;
+  if (without.length === 1) {
+    return `${nameOf(member)} has no pod ${selected}: wait until its pod is back, or, if it is gone for good, remove the member (etcdctl member remove ${member.id}).`;
+  }
+  const all = without.map((one) => `${nameOf(one)} (member ${one.id})`);
+  return `${names(all)} have no pods ${selected}: wait until their pods are back, or remove members that are gone for good (etcdctl member remove ID).`;
+}
+
+/** A silent pod that matches nothing may run any member that no other pod runs. */
+function podsPerhaps({ id, pods }: MemberView, { situation, view }: Case): readonly string[] {
+  if (pods.length > 0) return pods;
+  const all = situation.pods.map(({ name }) => name);
+  return all.filter((name) => view?.readingsOf(name).includes(id));
+}
+
+function withCause(member: MemberView, c: Case): string {
+  const perhaps = member.pods.length > 0 ? [] : podsPerhaps(member, c);
+  const why = perhaps.length === 0 ? member.why : `perhaps ${names(perhaps)}: no answer`;
+  return `${nameOf(member)} (${why})`;
+}
+
+/** A member that has never started has no name yet. */
+function nameOf({ pods, name, id }: MemberView): string {
+  return pods[0] ?? (name || id);
+}
+
+/** One that does not count is told of at the end of every refusal, with what makes it count. */
+function glassHolds({ situation }: Case): string {
+  const why = whyGlassHolds(situation);
+  return why === '' ? '' : `${why} ${toLetItGo(situation)}`;
+}
+
+function breakGlass({ situation }: Case): string {
+  return whyGlassHolds(situation) === '' ? toLetItGo(situation) : '';
+}
+
+function toLetItGo(situation: Situation): string {
+  const { namespace, name, uid } = situation.target;
   // An eviction of a pod that is known by name alone can't show its annotations; a DELETE brings them.
-  const unseen = request.operation === 'eviction' && uid === null;
+  const unseen = situation.request.operation === 'eviction' && uid === null;
   const andThen = unseen ? `, and then kubectl delete pod ${name} -n ${namespace}` : '';
-  return `To let it go all the same: kubectl annotate pod ${name} -n ${namespace} ${BREAK_GLASS_ANNOTATION}="REASON"${andThen}`;
+  return `To let it go all the same: ${breakGlassCommand(situation)}${andThen}`;
 }
 
 function cannotSpare(voters: number): string {
@@ -234,9 +290,10 @@ function left(c: Case): string {
   return `${n} healthy ${n === 1 ? 'voter' : 'voters'} would be left`;
 }
 
-function facts({ memberId, view }: Case): string {
+function facts({ memberId, readings, view }: Case): string {
   if (view === null || view.list !== 'agreed') return '';
-  const id = memberId === null ? '' : `member ${memberId}, `;
+  const perhaps = readings.length > 1 ? 'perhaps ' : '';
+  const id = memberId === null ? '' : `${perhaps}member ${memberId}, `;
   return `(${id}term ${view.term ?? '?'}; ${view.healthyVoters}/${view.voters} voters healthy, quorum ${view.quorum})`;
 }
 
@@ -257,8 +314,12 @@ function pod({ situation: { target } }: Case): string {
   return target.name;
 }
 
-function cluster({ guard, situation: { target } }: Case): string {
-  return `etcd cluster ${guard?.namespace ?? target.namespace}/${guard?.name ?? '?'}`;
+function cluster(c: Case): string {
+  return `etcd cluster ${guardName(c)}`;
+}
+
+function guardName({ guard, situation: { target } }: Case): string {
+  return `${guard?.namespace ?? target.namespace}/${guard?.name ?? '?'}`;
 }
 
 function names(all: readonly string[]): string {

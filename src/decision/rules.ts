@@ -1,9 +1,10 @@
+import { glassIsBroken } from './break-glass.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { getsHandOff, handOffCandidate, type Candidate } from './hand-off.ts';
 import * as say from './messages.ts';
 import { podsThatAnswer, proofOf } from './proof.ts';
-import type { Answer, Reason, Situation } from './situation.ts';
+import type { Answer, Reason } from './situation.ts';
 import type { Ask, HandOff, Prove, Verdict } from './verdict.ts';
 
 /** One row of the table, or a part of one. */
@@ -305,25 +306,6 @@ function finishedForGood({ situation, view, answer, readings }: Case): boolean {
 function knownDown({ situation, view, answer }: Case): boolean {
   if (answer?.kind !== 'silent') return false;
   return view?.leader.kind === 'confirmed' || !situation.target.onEmptyDir;
-}
-
-function glassIsBroken({ target, nowMs }: Situation): boolean {
-  if (target.breakGlass === null || target.breakGlass.reason.trim() === '') return false;
-  const { until } = target.breakGlass;
-  return until === null || rfc3339(until) > nowMs;
-}
-
-/** Milliseconds since the epoch; NaN, which no time is before, for anything that is not RFC 3339. */
-function rfc3339(text: string): number {
-  const form = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
-  const [, day] = form.exec(text) ?? [];
-  return day !== undefined && isOnCalendar(day) ? Date.parse(text.toUpperCase()) : Number.NaN;
-}
-
-/** Date.parse takes 30 February for 2 March. */
-function isOnCalendar(day: string): boolean {
-  const midnight = Date.parse(`${day}T00:00:00Z`);
-  return !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(day);
 }
 
 function isCandidate({ situation, memberId }: Case): boolean {

@@ -54,9 +54,9 @@ export interface TargetFacts {
   readonly looksLikeEtcd: boolean;
 }
 
-/** The two break-glass annotations, unread. */
+/** The two break-glass annotations, unread; null for one that is not there. */
 export interface BreakGlass {
-  readonly reason: string;
+  readonly reason: string | null;
   readonly until: string | null;
 }
 

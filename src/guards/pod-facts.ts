@@ -1,9 +1,6 @@
 import type { PodSnapshot } from '../admission/review.ts';
-import { BREAK_GLASS_ANNOTATION } from '../decision/messages.ts';
+import { BREAK_GLASS_ANNOTATION, BREAK_GLASS_UNTIL_ANNOTATION } from '../decision/break-glass.ts';
 import type { TargetFacts } from '../decision/situation.ts';
-
-/** Annotation with the RFC 3339 time until which a break-glass annotation counts. */
-export const BREAK_GLASS_UNTIL_ANNOTATION = 'etcd-guard.io/break-glass-until';
 
 /** Where an emptyDir holds scratch files, not an etcd's data. */
 const SCRATCH = /^\/(tmp|run|var\/run|var\/tmp|dev\/shm)(\/|$)/;
@@ -30,7 +27,7 @@ export function factsOfName(namespace: string, name: string): TargetFacts {
  * etcd. Whether its Node is Ready only the Kubernetes API knows, so nothing is known to be down here.
  */
 export function factsOfPod(pod: PodSnapshot, memberPort: number | null): TargetFacts {
-  const reason = pod.annotations[BREAK_GLASS_ANNOTATION];
+  const reason = pod.annotations[BREAK_GLASS_ANNOTATION] ?? null;
   const until = pod.annotations[BREAK_GLASS_UNTIL_ANNOTATION] ?? null;
   const { labels } = pod;
   return {
@@ -40,7 +37,7 @@ export function factsOfPod(pod: PodSnapshot, memberPort: number | null): TargetF
     mirror: pod.mirror,
     unscheduled: pod.neverScheduled,
     finished: pod.phase === 'Succeeded' || pod.phase === 'Failed',
-    breakGlass: reason === undefined ? null : { reason, until },
+    breakGlass: reason === null && until === null ? null : { reason, until },
     onEmptyDir: keepsDataOnEmptyDir(pod, memberPort),
     looksLikeEtcd: labels['app'] === 'etcd' || labels['app.kubernetes.io/name'] === 'etcd',
   };

@@ -147,6 +147,7 @@ function situationOf(
 
 function targetOf(words: Words, name: string): Situation['target'] {
   const reason = words.text('breakGlass');
+  const until = words.text('until');
   return {
     namespace: 'default',
     name,
@@ -155,7 +156,7 @@ function targetOf(words: Words, name: string): Situation['target'] {
     mirror: words.has('mirror'),
     unscheduled: words.has('unscheduled'),
     finished: words.has('finished'),
-    breakGlass: reason === null ? null : { reason, until: words.text('until') },
+    breakGlass: reason === null && until === null ? null : { reason, until },
     containersDown: words.has('containersDown'),
     onEmptyDir: words.has('emptyDir'),
     looksLikeEtcd: words.has('looksLikeEtcd'),

@@ -134,11 +134,55 @@ describe('the sentences for the main cases', () => {
     );
   });
 
+  test('the last spare member while the pod of another is gone', () => {
+    const { pods } = situation('etcd-0');
+    const gone = { pods: pods.filter(({ name }) => name !== 'etcd-1') };
+    const silent = new Map(situation('etcd-0').answers ?? []);
+    silent.delete('etcd-1');
+    expect(verdictOf(situation('etcd-0', { ...gone, answers: silent })).message).toBe(
+      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. etcd-1 has no pod that EtcdGuard default/etcd selects: wait until its pod is back, or, if it is gone for good, remove the member (etcdctl member remove 91bc3c398fb3c146).',
+    );
+  });
+
   test('a silent leader, which no etcdctl can be sent to', () => {
     const silent = without(['etcd-2', { kind: 'silent', cause: 'deadline of 3000 ms' }]);
     expect(verdictOf(situation('etcd-2', silent)).message).toBe(
       'etcd-2 leads etcd cluster default/etcd (member 2943212f5e2cf73, term 7; 2/3 voters healthy, quorum 2). It does not answer etcd-guard (deadline of 3000 ms), but others still name it: if it is down, they elect another within seconds; try again then.',
     );
+  });
+});
+
+describe('break-glass that is not in force', () => {
+  const NOON = Date.parse('2026-01-15T12:00:00Z');
+
+  function refusal(breakGlass: Situation['target']['breakGlass']): string {
+    const { target } = situation('etcd-2');
+    const changes = { nowMs: NOON, target: { ...target, breakGlass } };
+    return verdictOf(situation('etcd-2', changes)).message;
+  }
+
+  test('is told of after the refusal, with the command that puts it in force', () => {
+    expect(refusal({ reason: 'disk is gone', until: '2026-01-15T11:48:00Z' })).toBe(
+      'etcd-2 leads etcd cluster default/etcd (member 2943212f5e2cf73, term 7; 3/3 voters healthy, quorum 2). Move leadership first: etcdctl move-leader 8211f1d0f64f3269 --endpoints=10.244.0.6:2379, or delete a follower: etcd-0, etcd-1. Its break-glass is not in force: it ended at 2026-01-15T11:48:00Z (12 min ago). To let it go all the same: kubectl annotate --overwrite pod etcd-2 -n default etcd-guard.io/break-glass="REASON" etcd-guard.io/break-glass-until-',
+    );
+  });
+
+  test.each([
+    ['2026-01-15T12:00:00Z', '0 s ago'],
+    ['2026-01-15T11:58:01Z', '119 s ago'],
+    ['2026-01-15T11:58:00Z', '2 min ago'],
+    ['2026-01-15T10:00:01Z', '119 min ago'],
+    ['2026-01-15T10:00:00Z', '2 h ago'],
+    ['2026-01-13T12:00:01Z', '47 h ago'],
+    ['2026-01-13T12:00:00Z', '2 days ago'],
+  ])('that ended at %s ended %s', (until, ago) => {
+    expect(refusal({ reason: 'disk is gone', until })).toContain(`ended at ${until} (${ago}).`);
+  });
+
+  test('does not repeat all of an annotation', () => {
+    const message = refusal({ reason: 'disk is gone', until: 'soon '.repeat(50_000) });
+    expect(message).toContain(` is "${'soon '.repeat(12)}soon…", not an RFC 3339 time`);
+    expect(message.length).toBeLessThan(800);
   });
 });
 

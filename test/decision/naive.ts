@@ -77,14 +77,17 @@ function withoutEtcdOrPhase(s: Situation, id: Reading = null): Core | null {
 
 function glassIsBroken(s: Situation): boolean {
   const glass = s.target.breakGlass;
-  if (glass === null || glass.reason.trim() === '') return false;
-  if (glass.until === null) return true;
+  if (glass === null || glass.reason === null || glass.reason.trim() === '') return false;
+  return glass.until === null || isToCome(glass.until, s.nowMs);
+}
+
+function isToCome(text: string, nowMs: number): boolean {
   const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
-  if (!rfc3339.test(glass.until)) return false;
-  const [year = 0, month = 0, day = 0] = glass.until.slice(0, 10).split('-').map(Number);
+  if (!rfc3339.test(text)) return false;
+  const [year = 0, month = 0, day = 0] = text.slice(0, 10).split('-').map(Number);
   if (day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return false;
-  const until = Date.parse(glass.until.toUpperCase());
-  return !Number.isNaN(until) && until > s.nowMs;
+  const until = Date.parse(text.toUpperCase());
+  return !Number.isNaN(until) && until > nowMs;
 }
 
 // ---- what the answers say ----

@@ -106,6 +106,7 @@ const targetSketch = fc.record({
     [1, { reason: 'ok', until: '2026-01-15T12:00:01Z' }],
     [1, { reason: 'ok', until: '2026-01-15T12:00:00Z' }],
     [1, { reason: 'ok', until: 'tomorrow' }],
+    [1, { reason: null, until: '2026-01-15T12:00:01Z' }],
   ),
   containersDown: oneIn(8),
   onEmptyDir: oneIn(5),

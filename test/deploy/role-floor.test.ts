@@ -4,8 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
-import { BREAK_GLASS_ANNOTATION } from '../../src/decision/messages.ts';
-import { BREAK_GLASS_UNTIL_ANNOTATION } from '../../src/guards/pod-facts.ts';
+import {
+  BREAK_GLASS_ANNOTATION,
+  BREAK_GLASS_UNTIL_ANNOTATION,
+} from '../../src/decision/break-glass.ts';
 import { ROLE_LABEL } from '../../src/kubernetes/status/role-labels.ts';
 import { PROTECTED } from '../harness/admission-webhook.ts';
 

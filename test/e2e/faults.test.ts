@@ -255,7 +255,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(waiting.message).toMatch(
           new RegExp(
             `^Leadership of etcd cluster default/moving is being handed to ${first.name} ${FACTS}\\. ` +
-              'Try again later, or delete a pod that is not involved\\.$',
+              'Try again in a few seconds\\.$',
           ),
         );
         const startedMs = performance.now();
@@ -605,8 +605,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           cantTell(
             secure,
             first.name,
-            `no quorum of voters gives one member list \\(${each}\\)`,
-            'Try again once etcd is settled',
+            `fewer than a quorum of its voters give one member list \\(${each}\\)`,
+            'Try again once they answer',
           ),
         );
 

@@ -50,7 +50,7 @@ describe('what a pod tells', () => {
     ],
     [
       { metadata: { annotations: { 'etcd-guard.io/break-glass-until': '2099-01-01T00:00:00Z' } } },
-      { breakGlass: null },
+      { breakGlass: { reason: null, until: '2099-01-01T00:00:00Z' } },
     ],
   ])('%j: %j', (pod, expected) => {
     expect(facts(pod)).toMatchObject(expected);
