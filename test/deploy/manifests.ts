@@ -1,9 +1,10 @@
 import { execa } from 'execa';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { z } from 'zod';
-import { requireBinary } from '../harness/require-binary.ts';
+import { temporaryDirectory } from '../harness/reaper.ts';
 
 /** The repository's own folder. */
 export const ROOT = resolve(import.meta.dirname, '../..');
@@ -94,22 +95,17 @@ export function only(objects: readonly Manifest[], kind: string, name?: string):
   return first;
 }
 
-const clientVersionSchema = z.object({ clientVersion: z.object({ minor: z.string() }) });
+const KUBECTL = join(ROOT, 'scripts/kubectl.sh');
 
 /**
- * A kubectl whose kustomize knows components, which came with 1.21; undefined, said on stderr, if the
- * one in the PATH does not.
+ * A kubectl whose kustomize knows components, by scripts/kubectl.sh. Undefined, said on stderr, if there
+ * is none; with CI set that throws, so that nothing is skipped there.
  */
 export async function currentKubectl(): Promise<string | undefined> {
-  try {
-    const kubectl = requireBinary('kubectl');
-    const { stdout } = await execa(kubectl, ['version', '--client', '-o', 'json']);
-    const { minor } = clientVersionSchema.parse(JSON.parse(stdout)).clientVersion;
-    if (Number.parseInt(minor, 10) >= 21) return kubectl;
-    process.stderr.write(`SKIPPED: kubectl 1.${minor} knows no components of kustomize\n`);
-  } catch (error) {
-    process.stderr.write(`SKIPPED: rendering with kustomize (${String(error)})\n`);
-  }
+  const { exitCode, stdout, stderr } = await execa(KUBECTL, { reject: false });
+  if (exitCode === 0) return stdout;
+  if (process.env['CI']) throw new Error(`${KUBECTL}: ${stderr}`);
+  process.stderr.write(`SKIPPED: rendering with kustomize (${stderr})\n`);
   return undefined;
 }
 
@@ -122,4 +118,23 @@ export async function render(kubectl: string, folder: string): Promise<readonly 
 export async function renderText(kubectl: string, folder: string): Promise<string> {
   const { stdout } = await execa(kubectl, ['kustomize', folder]);
   return stdout;
+}
+
+/** Renders a kustomization of these folders and components of deploy/, as a user writes one. */
+export async function renderTogether(
+  kubectl: string,
+  resources: readonly string[],
+  components: readonly string[],
+): Promise<readonly Manifest[]> {
+  const directory = await temporaryDirectory('kustomize');
+  try {
+    const here = (name: string): string => relative(directory.path, join(DEPLOY, name));
+    await writeFile(
+      join(directory.path, 'kustomization.yaml'),
+      stringify({ resources: resources.map(here), components: components.map(here) }),
+    );
+    return await render(kubectl, directory.path);
+  } finally {
+    await directory.remove();
+  }
 }

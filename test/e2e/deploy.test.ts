@@ -3,7 +3,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { stringify } from 'yaml';
 import {
   currentKubectl,
   DEPLOY,
@@ -12,6 +11,7 @@ import {
   only,
   render,
   renderText,
+  renderTogether,
   ROOT,
   type Manifest,
 } from '../deploy/manifests.ts';
@@ -36,25 +36,6 @@ const NO_ANSWER = 'failed calling webhook "pods.etcd-guard.io"';
 const STAGE_MS = 240_000;
 
 const kubectl = await currentKubectl();
-
-/** Renders a kustomization of these folders and components of deploy/, as a user writes one. */
-async function renderTogether(
-  program: string,
-  resources: readonly string[],
-  components: readonly string[],
-): Promise<readonly Manifest[]> {
-  const directory = await temporaryDirectory('kustomize');
-  try {
-    const here = (name: string): string => relative(directory.path, join(DEPLOY, name));
-    await writeFile(
-      join(directory.path, 'kustomization.yaml'),
-      stringify({ resources: resources.map(here), components: components.map(here) }),
-    );
-    return await render(program, directory.path);
-  } finally {
-    await directory.remove();
-  }
-}
 
 describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
   const program = kubectl ?? '';
