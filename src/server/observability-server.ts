@@ -3,10 +3,9 @@ import { createServer, type Server } from 'node:http';
 import express from 'express';
 import type { Readiness } from './readiness.ts';
 
-/** What prom-client's registry gives; nothing else of it is used here. */
+/** Gives the metrics in whichever format the Accept header asks for. */
 export interface MetricsSource {
-  readonly contentType: string;
-  metrics(): Promise<string>;
+  exposition(accept: string): Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
 /** What the plain HTTP side is made from. */
@@ -55,10 +54,10 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
     if (readiness.ready) response.type('text').send('ok\n');
     else response.status(503).type('text').send(`not ready: ${readiness.why}\n`);
   });
-  app.get('/metrics', async (_request, response) => {
-    const text = await options.metrics.metrics();
-    response.setHeader('Content-Type', options.metrics.contentType);
-    response.end(text);
+  app.get('/metrics', async (incoming, response) => {
+    const { contentType, body } = await options.metrics.exposition(incoming.get('accept') ?? '');
+    response.setHeader('Content-Type', contentType);
+    response.end(body);
   });
   app.get('/', async (_request, response) => {
     const readiness = await options.readiness();

@@ -2,6 +2,21 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { disruptionsAllowed, type ClusterView } from '../decision/cluster-view.ts';
 import { REASONS, type Operation, type Reason } from '../decision/situation.ts';
 import type { EtcdMethod, EtcdRequestObserver } from '../etcd/port.ts';
+import { expositionFor, type Exposition } from './exposition.ts';
+import {
+  BUCKETS,
+  DECISIONS,
+  DENYING,
+  HAND_OFF_OUTCOMES,
+  HEALTHS,
+  helpOf,
+  METHODS,
+  METRICS,
+  OPERATIONS,
+  OUTCOMES,
+  WATCHED_FILES,
+  type MetricDescription,
+} from './metrics.ts';
 
 /** Namespace and name of a guard, both empty where there is none. */
 export interface GuardLabels {
@@ -12,7 +27,7 @@ export interface GuardLabels {
 /** One answered review. `operation` is empty where the body did not tell. */
 export interface AdmissionRecord {
   readonly operation: Operation | '';
-  readonly decision: 'allow' | 'deny' | 'error';
+  readonly decision: (typeof DECISIONS)[number];
   readonly reason: Reason | 'BadRequest' | 'InternalError';
   readonly guard: GuardLabels;
   readonly dryRun: boolean;
@@ -20,25 +35,14 @@ export interface AdmissionRecord {
 }
 
 /** What became of a leader that a caller was entitled to have handed over. */
-export type HandOffOutcome = 'moved' | 'failed' | 'refused';
+export type HandOffOutcome = (typeof HAND_OFF_OUTCOMES)[number];
 
 /** A file that is followed while running. */
-export type WatchedFile = 'guards' | 'certificate';
+export type WatchedFile = (typeof WATCHED_FILES)[number];
 
 const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
-const OPERATIONS: readonly Operation[] = ['delete', 'eviction'];
-const DENYING: readonly Reason[] = [
-  'AmbiguousGuard',
-  'Unverifiable',
-  'LeaderProtected',
-  'QuorumLost',
-  'QuorumAtRisk',
-];
-const METHODS: readonly EtcdMethod[] = ['Status', 'MemberList', 'Range', 'MoveLeader', 'Alarm'];
-const OUTCOMES = ['ok', 'error', 'timeout'] as const;
-
-/** From a local answer to the webhook's timeout. */
-const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** Long enough for every Prometheus to have seen what was counted last. */
+const KEPT_AFTER_REMOVAL_MS = 3_600_000;
 
 /** promtool calls these malformed: gauges that end in _total. */
 const MISNAMED = [
@@ -47,142 +51,112 @@ const MISNAMED = [
   'nodejs_active_resources_total',
 ];
 
-/** Every metric of the guard; the only place that knows their names. */
+type LabelOf<D extends MetricDescription> = keyof D['labels'] & string;
+
+/** A guard as it is when it is scraped. */
+export type GuardRow = GuardLabels & { readonly reservations: number; readonly pods: number };
+
+/** Every metric of the guard, as METRICS describes it. */
 export class Recorder implements EtcdRequestObserver {
-  readonly registry = new Registry();
+  readonly #registry = new Registry();
 
-  readonly #requests = new Counter({
-    name: 'etcdguard_admission_requests_total',
-    help: 'Answered admission reviews, by what was asked and what was answered.',
-    labelNames: ['operation', 'decision', 'reason', 'namespace', 'guard', 'dry_run'] as const,
-    registers: [this.registry],
-  });
-  readonly #denials = new Counter({
-    name: 'etcdguard_denials_total',
-    help: 'Deletions and evictions of guarded pods that were refused; dry runs are not counted.',
-    labelNames: ['operation', 'reason', 'namespace', 'guard'] as const,
-    registers: [this.registry],
-  });
-  readonly #duration = new Histogram({
-    name: 'etcdguard_admission_duration_seconds',
-    help: 'Time from the arrival of a review to its answer.',
-    labelNames: ['operation', 'decision'] as const,
-    buckets: BUCKETS,
-    registers: [this.registry],
-  });
-  readonly #inFlight = new Gauge({
-    name: 'etcdguard_admission_requests_in_flight',
-    help: 'Admission reviews that are being judged now.',
-    registers: [this.registry],
-  });
-  readonly #etcdDuration = new Histogram({
-    name: 'etcdguard_etcd_request_duration_seconds',
-    help: 'Time that requests to etcd members took, by method and outcome.',
-    labelNames: ['method', 'outcome'] as const,
-    buckets: BUCKETS,
-    registers: [this.registry],
-  });
-  readonly #handOffs = new Counter({
-    name: 'etcdguard_handoffs_total',
-    help: 'Hand-offs of leadership that callers were entitled to, by outcome.',
-    labelNames: ['namespace', 'guard', 'outcome'] as const,
-    registers: [this.registry],
-  });
-  readonly #breakGlass = new Counter({
-    name: 'etcdguard_break_glass_total',
-    help: 'Deletions and evictions let through unchecked because of a break-glass annotation.',
-    labelNames: ['namespace', 'guard'] as const,
-    registers: [this.registry],
-  });
-  readonly #voters = new Gauge({
-    name: 'etcdguard_cluster_voters',
-    help: 'Voting members in the member list, by health as last seen.',
-    labelNames: ['namespace', 'guard', 'health'] as const,
-    registers: [this.registry],
-  });
-  readonly #hasLeader = new Gauge({
-    name: 'etcdguard_cluster_has_leader',
-    help: '1 if a quorum of voters named one leader when last asked, else 0.',
-    labelNames: ['namespace', 'guard'] as const,
-    registers: [this.registry],
-  });
-  readonly #disruptionsAllowed = new Gauge({
-    name: 'etcdguard_cluster_disruptions_allowed',
-    help: 'Healthy voters beyond the quorum when last asked.',
-    labelNames: ['namespace', 'guard'] as const,
-    registers: [this.registry],
-  });
-  readonly #certificateExpiry = new Gauge({
-    name: 'etcdguard_certificate_expiry_timestamp_seconds',
-    help: 'When the serving certificate expires, in seconds since the epoch.',
-    registers: [this.registry],
-  });
-  readonly #reloadFailures = new Counter({
-    name: 'etcdguard_reload_failures_total',
-    help: 'New versions of watched files that could not be used; the old version stays in force.',
-    labelNames: ['file'] as const,
-    registers: [this.registry],
-  });
+  readonly #monotonicMs: () => number;
+  readonly #requests = this.#counter(METRICS.requests);
+  readonly #denials = this.#counter(METRICS.denials);
+  readonly #duration = this.#histogram(METRICS.duration);
+  readonly #inFlight = this.#gauge(METRICS.inFlight);
+  readonly #etcdDuration = this.#histogram(METRICS.etcdDuration);
+  readonly #handOffs = this.#counter(METRICS.handOffs);
+  readonly #breakGlass = this.#counter(METRICS.breakGlass);
+  readonly #voters = this.#gauge(METRICS.voters);
+  readonly #hasLeader = this.#gauge(METRICS.hasLeader);
+  readonly #leaderChanges = this.#counter(METRICS.leaderChanges);
+  readonly #disruptionsAllowed = this.#gauge(METRICS.disruptionsAllowed);
+  readonly #keepsStatus = this.#gauge(METRICS.keepsStatus);
+  readonly #certificateExpiry = this.#gauge(METRICS.certificateExpiry);
+  readonly #reloadFailures = this.#counter(METRICS.reloadFailures);
+  /** By guard: who was last seen to lead. */
+  readonly #leaders = new Map<string, string>();
+  /** Guards that are gone, and since when; their counters are still there. */
+  readonly #removed = new Map<string, GuardLabels & { readonly at: number }>();
 
-  constructor(version: string) {
-    collectDefaultMetrics({ register: this.registry });
-    for (const name of MISNAMED) this.registry.removeSingleMetric(name);
-    new Gauge({
-      name: 'etcdguard_build_info',
-      help: 'Always 1; the labels tell the versions of etcd-guard and Node.',
-      labelNames: ['version', 'node'],
-      registers: [this.registry],
-    }).set({ version, node: process.version }, 1);
+  constructor(version: string, monotonicMs: () => number = () => performance.now()) {
+    this.#monotonicMs = monotonicMs;
+    collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    this.#gauge(METRICS.buildInfo).set({ version, node: process.version }, 1);
+    // Zero would be a certificate that expired in 1970.
+    this.#certificateExpiry.remove();
     this.#createKnownSeries();
   }
 
-  /** Gauges that are read when they are scraped: live reservations and guarded pods, a row a guard. */
-  readAtScrape(
-    rows: () => Iterable<GuardLabels & { readonly reservations: number; readonly pods: number }>,
-  ): void {
-    const labelNames = ['namespace', 'guard'] as const;
-    for (const [name, help, field] of [
-      [
-        'etcdguard_reservations',
-        'Pods that were allowed to go and have not been seen back.',
-        'reservations',
-      ],
-      ['etcdguard_guarded_pods', 'Pods that the guard protects.', 'pods'],
-    ] as const) {
-      const gauge = new Gauge({
-        name,
-        help,
-        labelNames,
-        registers: [],
-        collect() {
-          this.reset();
-          for (const row of rows()) {
-            this.set({ namespace: row.namespace, guard: row.guard }, row[field]);
-          }
-        },
+  /** What `/metrics` answers to this Accept header. */
+  async exposition(accept: string): Promise<Exposition> {
+    await this.#forgetRemoved();
+    return expositionFor(accept, await this.#registry.metrics());
+  }
+
+  /** Live reservations and guarded pods, a row a guard, read when they are scraped. */
+  readAtScrape(rows: () => Iterable<GuardRow>): void {
+    const all = [
+      [METRICS.reservations, 'reservations'],
+      [METRICS.guardedPods, 'pods'],
+    ] as const;
+    for (const [description, field] of all) {
+      this.#gauge(description, (gauge) => {
+        gauge.reset();
+        for (const { namespace, guard, ...row } of rows()) {
+          gauge.set({ namespace, guard }, row[field]);
+        }
       });
-      this.registry.registerMetric(gauge);
     }
+  }
+
+  /** Pods that look like etcd and have no guard, by namespace, read when they are scraped. */
+  unguardedAtScrape(pods: () => Iterable<readonly [namespace: string, pods: number]>): void {
+    this.#gauge(METRICS.unguardedPods, (gauge) => {
+      gauge.reset();
+      for (const [namespace, count] of pods()) gauge.set({ namespace }, count);
+    });
+  }
+
+  /** Whether this replica takes reviews, asked when it is scraped; must not reject. */
+  readyAtScrape(ready: () => Promise<boolean>): void {
+    this.#gauge(METRICS.ready, async (gauge) => gauge.set((await ready()) ? 1 : 0));
   }
 
   /** Creates the series of a guard, so that the first refusal is an increase and not a new series. */
   addGuard({ namespace, guard }: GuardLabels): void {
+    this.#removed.delete(keyOf({ namespace, guard }));
     for (const operation of OPERATIONS) {
       for (const reason of DENYING) this.#denials.inc({ operation, reason, namespace, guard }, 0);
+      for (const decision of ['allow', 'deny'] as const) {
+        const answer = { operation, decision, reason: 'Unverifiable', dry_run: 'false' };
+        this.#requests.inc({ ...answer, namespace, guard }, 0);
+      }
     }
-    for (const outcome of ['moved', 'failed', 'refused'] as const) {
-      this.#handOffs.inc({ namespace, guard, outcome }, 0);
-    }
+    for (const outcome of HAND_OFF_OUTCOMES) this.#handOffs.inc({ namespace, guard, outcome }, 0);
     this.#breakGlass.inc({ namespace, guard }, 0);
   }
 
-  /** Forgets what was last seen of a guard's cluster; its counters stay. */
-  removeGuard(labels: GuardLabels): void {
-    for (const health of ['healthy', 'unhealthy', 'unknown'] as const) {
-      this.#voters.remove({ ...labels, health });
-    }
-    this.#hasLeader.remove({ ...labels });
-    this.#disruptionsAllowed.remove({ ...labels });
+  /** The guard is gone: so is what was seen of its cluster, and its counters an hour later. */
+  removeGuard({ namespace, guard }: GuardLabels): void {
+    this.forgetCluster({ namespace, guard });
+    const at = this.#monotonicMs();
+    this.#removed.set(keyOf({ namespace, guard }), { namespace, guard, at });
+  }
+
+  /** Another replica looks at the guard's cluster from now on. */
+  forgetCluster({ namespace, guard }: GuardLabels): void {
+    for (const health of HEALTHS) this.#voters.remove({ namespace, guard, health });
+    this.#hasLeader.remove({ namespace, guard });
+    this.#disruptionsAllowed.remove({ namespace, guard });
+    this.#leaders.delete(keyOf({ namespace, guard }));
+  }
+
+  /** Whether this process is the one that looks at clusters. */
+  keepsStatus(keeps: boolean): void {
+    this.#keepsStatus.set(keeps ? 1 : 0);
   }
 
   reviewStarted(): void {
@@ -217,7 +191,7 @@ export class Recorder implements EtcdRequestObserver {
     this.#handOffs.inc({ namespace, guard, outcome });
   }
 
-  etcdRequest(method: EtcdMethod, outcome: 'ok' | 'error' | 'timeout', seconds: number): void {
+  etcdRequest(method: EtcdMethod, outcome: (typeof OUTCOMES)[number], seconds: number): void {
     this.#etcdDuration.observe({ method, outcome }, seconds);
   }
 
@@ -228,6 +202,7 @@ export class Recorder implements EtcdRequestObserver {
       this.#voters.set({ namespace, guard, health: lowerCase(health) }, count);
     }
     this.#hasLeader.set({ namespace, guard }, view.leader.kind === 'confirmed' ? 1 : 0);
+    this.#leaderChanges.inc({ namespace, guard }, this.#hasChanged({ namespace, guard }, view));
     this.#disruptionsAllowed.set({ namespace, guard }, disruptionsAllowed(view));
   }
 
@@ -244,7 +219,7 @@ export class Recorder implements EtcdRequestObserver {
     for (const operation of OPERATIONS) {
       this.#requests.inc({ ...none, operation, decision: 'allow', reason: REASONS[0] }, 0);
       this.#requests.inc({ ...none, operation, decision: 'error', reason: 'InternalError' }, 0);
-      for (const decision of ['allow', 'deny', 'error'] as const) {
+      for (const decision of DECISIONS) {
         this.#duration.zero({ operation, decision });
       }
     }
@@ -252,8 +227,72 @@ export class Recorder implements EtcdRequestObserver {
     for (const method of METHODS) {
       for (const outcome of OUTCOMES) this.#etcdDuration.zero({ method, outcome });
     }
-    for (const file of ['guards', 'certificate'] as const) this.#reloadFailures.inc({ file }, 0);
+    for (const file of WATCHED_FILES) this.#reloadFailures.inc({ file }, 0);
   }
+
+  /** 1 if another leads than the time before. */
+  #hasChanged(guard: GuardLabels, { leader }: ClusterView): 0 | 1 {
+    if (leader.kind !== 'confirmed') return 0;
+    const key = keyOf(guard);
+    const before = this.#leaders.get(key) ?? leader.id;
+    this.#leaders.set(key, leader.id);
+    return before === leader.id ? 0 : 1;
+  }
+
+  /** Where guards come and go with namespaces, what is counted of them would grow for ever. */
+  async #forgetRemoved(): Promise<void> {
+    const over = this.#monotonicMs() - KEPT_AFTER_REMOVAL_MS;
+    const forgotten = [...this.#removed].filter(([, { at }]) => at <= over).map(([key]) => key);
+    if (forgotten.length === 0) return;
+    for (const key of forgotten) this.#removed.delete(key);
+    const keys = new Set(forgotten);
+    for (const counter of [this.#requests, this.#denials, this.#handOffs, this.#breakGlass]) {
+      await removeFrom(counter, keys);
+    }
+    await removeFrom(this.#leaderChanges, keys);
+  }
+
+  #counter<const D extends MetricDescription>(description: D): Counter<LabelOf<D>> {
+    return new Counter({ ...this.#described(description) });
+  }
+
+  #histogram<const D extends MetricDescription>(description: D): Histogram<LabelOf<D>> {
+    return new Histogram({ ...this.#described(description), buckets: BUCKETS });
+  }
+
+  #gauge<const D extends MetricDescription>(
+    description: D,
+    collect?: (gauge: Gauge<LabelOf<D>>) => void | Promise<void>,
+  ): Gauge<LabelOf<D>> {
+    const gauge: Gauge<LabelOf<D>> = new Gauge({
+      ...this.#described(description),
+      ...(collect && { collect: () => collect(gauge) }),
+    });
+    return gauge;
+  }
+
+  #described<const D extends MetricDescription>(description: D) {
+    const { name } = description;
+    const labelNames = Object.keys(description.labels) as LabelOf<D>[];
+    return { name, help: helpOf(description), labelNames, registers: [this.#registry] };
+  }
+}
+
+async function removeFrom(
+  counter: Counter<'namespace' | 'guard'>,
+  guards: ReadonlySet<string>,
+): Promise<void> {
+  const { values } = await counter.get();
+  for (const { labels } of values) {
+    const { namespace = '', guard = '' } = labels;
+    if (guards.has(keyOf({ namespace: String(namespace), guard: String(guard) }))) {
+      counter.remove(labels);
+    }
+  }
+}
+
+function keyOf({ namespace, guard }: GuardLabels): string {
+  return `${namespace}/${guard}`;
 }
 
 function lowerCase(health: 'Healthy' | 'Unhealthy' | 'Unknown') {

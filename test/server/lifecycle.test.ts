@@ -22,7 +22,7 @@ interface Started {
 async function start(handle: () => Promise<Reply> = async () => OK): Promise<Started> {
   const webhook = new WebhookServer({ certificate: await selfSignedCertificate(), handle });
   const observability = createObservabilityServer({
-    metrics: { contentType: 'text/plain', metrics: async () => '' },
+    metrics: { exposition: async () => ({ contentType: 'text/plain', body: '' }) },
     readiness: createReadiness(webhook, 0),
     version: '0',
   });
@@ -81,7 +81,7 @@ describe('startServers', () => {
       handle: async () => OK,
     });
     const observability = createObservabilityServer({
-      metrics: { contentType: 'text/plain', metrics: async () => '' },
+      metrics: { exposition: async () => ({ contentType: 'text/plain', body: '' }) },
       readiness: createReadiness(webhook),
       version: '0',
     });

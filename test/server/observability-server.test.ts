@@ -23,10 +23,9 @@ describe('the plain HTTP side', () => {
   beforeAll(async () => {
     server = createObservabilityServer({
       metrics: {
-        contentType: 'text/plain; version=0.0.4',
-        async metrics() {
+        async exposition(accept) {
           if (metrics instanceof Error) throw metrics;
-          return metrics;
+          return { contentType: 'text/plain; version=0.0.4', body: `${metrics}# ${accept}` };
         },
       },
       readiness: async () => readiness,
@@ -61,11 +60,14 @@ describe('the plain HTTP side', () => {
     readiness = { ready: true };
   });
 
-  it('gives the metrics in the type of their registry', async () => {
-    expect(await get('/metrics')).toEqual({
+  it('gives the metrics as they were asked for', async () => {
+    const headers = { ...NO_STORE, 'content-type': 'text/plain; version=0.0.4' };
+    expect(await get('/metrics')).toEqual({ status: 200, headers, body: 'up 1\n# ' });
+    const asked = { port, path: '/metrics', method: 'GET', headers: { accept: 'text/*;q=0.5' } };
+    expect(await send(asked, 'http')).toEqual({
       status: 200,
-      headers: { ...NO_STORE, 'content-type': 'text/plain; version=0.0.4' },
-      body: 'up 1\n',
+      headers,
+      body: 'up 1\n# text/*;q=0.5',
     });
   });
 

@@ -6,6 +6,7 @@ import type { ApiError, KubernetesApi } from '../../kubernetes/api/api.ts';
 import type { ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
 import { Lease, type LeaseClaim } from '../../kubernetes/api/lease.ts';
 import { StatusKeeper, type Looked } from '../../kubernetes/status/status-keeper.ts';
+import { UnguardedPods } from '../../kubernetes/status/unguarded-pods.ts';
 import { guardKey, WatchedGuards, type GuardName } from '../../kubernetes/status/watched-guards.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
@@ -67,15 +68,26 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
       onFailed: (about, error) => warnings.warn(about, "can't keep the status", error),
     },
   });
+  const unguarded = new UnguardedPods({
+    api,
+    guards,
+    onFailed: (error) =>
+      warnings.warn('unguarded pods', "can't look for pods that look like etcd", error),
+  });
+  recorder.unguardedAtScrape(() => unguarded.counts);
   const lease = new Lease(api, claimOf(context), {
     onHeld() {
       warnings.over('Lease');
       log.info({ lease: LEASE_NAME }, 'keeping the status of EtcdGuards');
+      recorder.keepsStatus(true);
       keeper.start();
+      unguarded.start();
     },
     onLost() {
       log.info({ lease: LEASE_NAME }, 'no longer keeping the status of EtcdGuards');
+      recorder.keepsStatus(false);
       keeper.stop();
+      unguarded.stop();
       looked.forgetAll();
     },
     onFailed: (error) =>
@@ -128,7 +140,7 @@ class LookedAt {
 
   forgetAll(): void {
     for (const { namespace, guard } of this.#rows.values()) {
-      this.#recorder.removeGuard({ namespace, guard });
+      this.#recorder.forgetCluster({ namespace, guard });
     }
     this.#rows.clear();
   }

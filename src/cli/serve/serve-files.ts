@@ -57,6 +57,7 @@ function guardSource(guards: readonly LoadedGuard[], recorder: Recorder): FileSo
     })),
   );
   for (const one of guards) recorder.addGuard(labelsOf(one));
+  recorder.keepsStatus(true);
   return source;
 }
 

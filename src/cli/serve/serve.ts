@@ -64,9 +64,11 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   const { streams, version, recorder, log } = around;
   const certificates = await servingCertificates(config, backend.certificates ?? null, around);
   const webhook = webhookServer(certificates.first, backend, around);
+  const readiness = createReadiness(webhook);
+  recorder.readyAtScrape(async () => (await readiness()).ready);
   const observability = createObservabilityServer({
-    metrics: recorder.registry,
-    readiness: createReadiness(webhook),
+    metrics: recorder,
+    readiness,
     version,
     onFailed: (error) => log.error({ err: error }, 'could not answer on the metrics port'),
   });
