@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hostOf } from './address.ts';
+import { contradiction, type LabelSelector } from './label-selector.ts';
 
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
@@ -16,12 +17,31 @@ export const address = z.string().superRefine((value, context) => {
   }
 });
 
+/** A label's key, as Kubernetes has it: a name, before which a DNS subdomain and a slash may stand. */
+export const labelKey = z
+  .string()
+  .min(1)
+  .max(317)
+  .regex(
+    /^(([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/,
+    'must be a label key: letters, digits, -, _ and ., at most 63; before them may stand a DNS subdomain and /',
+  );
+
+/** A label's value, which may be empty. */
+export const labelValue = z
+  .string()
+  .max(63)
+  .regex(
+    /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/,
+    'must be a label value: letters, digits, -, _ and ., beginning and ending with a letter or digit',
+  );
+
 /** One requirement of a selector; Kubernetes' own rule on which operators take values. */
 export const requirement = z
   .strictObject({
-    key: z.string().min(1),
+    key: labelKey,
     operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-    values: z.array(z.string()).optional(),
+    values: z.array(labelValue).optional(),
   })
   .superRefine(({ operator, values }, context) => {
     const wants = operator === 'In' || operator === 'NotIn';
@@ -35,9 +55,21 @@ export const requirement = z
 
 /** metav1.LabelSelector. An empty one is valid here, as it is in Kubernetes. */
 export const labelSelector = z.strictObject({
-  matchLabels: z.record(z.string(), z.string()).optional(),
+  matchLabels: z.record(labelKey, labelValue).optional(),
   matchExpressions: z.array(requirement).optional(),
 });
+
+/** Refuses a selector that no pod can meet, whatever its labels. */
+export function isSatisfiable(selector: LabelSelector, context: z.RefinementCtx): void {
+  const key = contradiction(selector);
+  if (key === null) return;
+  const message = `no pod can meet all that it asks of the label ${key}`;
+  context.addIssue({ code: 'custom', message, input: selector });
+}
+
+/** Near misses of the two words; taken for the names of users, they would match nobody. */
+const NEAR_MISS = /^(eviction|controller)s?$/i;
+const CALLERS: readonly string[] = ['Evictions', 'Controllers'];
 
 /** `group:` alone, or with a blank after it, would match nobody and look as if it did. */
 const handOffEntry = z
@@ -45,7 +77,11 @@ const handOffEntry = z
   .min(1, { abort: true })
   .max(512)
   .regex(/^\S(.*\S)?$/, 'must not begin or end with a blank')
-  .refine((entry) => !/^group:(\s|$)/.test(entry), 'needs the name of a group right after group:');
+  .refine((entry) => !/^group:(\s|$)/.test(entry), 'needs the name of a group right after group:')
+  .refine(
+    (entry) => CALLERS.includes(entry) || !NEAR_MISS.test(entry),
+    'is no user: the words are Evictions and Controllers',
+  );
 
 /** `spec.policy` of files and resources alike, with its defaults. */
 export const policy = z.strictObject({

@@ -96,6 +96,33 @@ status: {anything: true}
   });
 });
 
+describe('a document that would not do what it seems to', () => {
+  it.each(['Eviction', 'evictions', 'EVICTIONS', 'Controller', 'controllers'])(
+    'names %s in handOff',
+    (caller) => {
+      const [problem] = problemsOf(guard({ policy: { handOff: [caller] } }));
+      expect(problem).toBe(
+        `spec.policy.handOff[0]: is no user: the words are Evictions and Controllers (found "${caller}")`,
+      );
+    },
+  );
+
+  it.each(['Evictions', 'Controllers', 'system:controller', 'group:controllers', 'kate'])(
+    'does not because of %s there',
+    (caller) => {
+      expect(problemsOf(guard({ policy: { handOff: [caller] } }))).toEqual([]);
+    },
+  );
+
+  it('selects nothing', () => {
+    const twice = [{ key: 'app', operator: 'In', values: ['web'] }];
+    const selector = { matchLabels: { app: 'etcd' }, matchExpressions: twice };
+    expect(problemsOf(guard({ selector }))).toEqual([
+      'spec.selector: no pod can meet all that it asks of the label app',
+    ]);
+  });
+});
+
 describe('a problem', () => {
   it('names file and document, and the good documents beside it do not hide it', () => {
     const text = `${JSON.stringify(guard())}\n---\n${JSON.stringify({ ...guard(), kind: 'Pod' })}`;

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { matchesLabels, type LabelRequirement } from '../../src/guards/label-selector.ts';
+import {
+  contradiction,
+  matchesLabels,
+  type LabelRequirement,
+} from '../../src/guards/label-selector.ts';
 
 const labels = { app: 'etcd', tier: 'control-plane', empty: '' };
 
@@ -52,4 +56,36 @@ describe('matchExpressions', () => {
 it('an empty selector matches every pod', () => {
   expect(matchesLabels({}, labels)).toBe(true);
   expect(matchesLabels({}, {})).toBe(true);
+});
+
+describe('a contradiction', () => {
+  const etcd = { matchLabels: { app: 'etcd' } };
+  const impossible: readonly LabelRequirement[] = [
+    { key: 'app', operator: 'In', values: ['web', 'api'] },
+    { key: 'app', operator: 'NotIn', values: ['web', 'etcd'] },
+    { key: 'app', operator: 'DoesNotExist' },
+  ];
+  it.each(impossible)('to app=etcd is $operator $values', (requirement) => {
+    expect(contradiction({ ...etcd, matchExpressions: [requirement] })).toBe('app');
+  });
+
+  const possible: readonly LabelRequirement[] = [
+    { key: 'app', operator: 'In', values: ['web', 'etcd'] },
+    { key: 'app', operator: 'NotIn', values: ['web'] },
+    { key: 'app', operator: 'Exists' },
+    { key: 'tier', operator: 'DoesNotExist' },
+  ];
+  it.each(possible)('to app=etcd is not $key $operator $values', (requirement) => {
+    expect(contradiction({ ...etcd, matchExpressions: [requirement] })).toBeNull();
+  });
+
+  it('is seen between requirements alone, and a pod without the label is thought of', () => {
+    const exists: LabelRequirement = { key: 'app', operator: 'Exists' };
+    const missing: LabelRequirement = { key: 'app', operator: 'DoesNotExist' };
+    const other: LabelRequirement = { key: 'app', operator: 'NotIn', values: ['a', 'x'] };
+    expect(contradiction({ matchExpressions: [exists, missing] })).toBe('app');
+    expect(contradiction({ matchExpressions: [exists, other] })).toBeNull();
+    expect(contradiction({ matchExpressions: [missing, other] })).toBeNull();
+    expect(contradiction({})).toBeNull();
+  });
 });

@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { memberId } from '../../decision/member-id.ts';
-import { address, labelSelector, objectName, policy, requirement } from '../../guards/schema.ts';
+import {
+  address,
+  isSatisfiable,
+  labelKey,
+  labelSelector,
+  labelValue,
+  objectName,
+  policy,
+  requirement,
+} from '../../guards/schema.ts';
 
 /*
  * The same as deploy/webhook/10-crd.yaml, where the fields are described. `meta` gives the JSON
@@ -15,13 +24,14 @@ function isNotEmpty(value: object): boolean {
 const selector = labelSelector
   .extend({
     matchLabels: z
-      .record(z.string(), z.string())
+      .record(labelKey, labelValue)
       .refine(isNotEmpty, 'must not be empty')
       .meta({ minProperties: 1 })
       .optional(),
     matchExpressions: z.array(requirement).min(1).max(64).optional(),
   })
   .refine(isNotEmpty, 'must not be empty')
+  .superRefine(isSatisfiable)
   .meta({ minProperties: 1 });
 
 const MAX_ADDRESSES = 1000;
@@ -79,23 +89,26 @@ const memberStatus = z.object({
   lag: count.optional(),
 });
 
+const reason = z
+  .string()
+  .min(1)
+  .max(1024)
+  .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/);
+
 /** metav1.Condition */
 const condition = z.object({
   type: z.string().min(1).max(316),
   status: z.enum(['True', 'False', 'Unknown']),
   observedGeneration: count.optional(),
   lastTransitionTime: dateTime,
-  reason: z
-    .string()
-    .min(1)
-    .max(1024)
-    .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/),
+  reason,
   message: z.string().max(32_768),
 });
 
 /** What `status` shows to people and programs; no decision rests on it. */
 export const shownStatus = z.object({
   observedGeneration: count.optional(),
+  reason: reason.optional(),
   leader: z.string().optional(),
   voters: count.optional(),
   healthyVoters: count.optional(),

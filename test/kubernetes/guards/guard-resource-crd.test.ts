@@ -1,3 +1,4 @@
+import { evaluate } from '@marcbachmann/cel-js';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -94,6 +95,24 @@ describe('the CRD', () => {
       .filter(([path]) => /\w$/.test(path) && path !== 'metadata')
       .filter(([, { description }]) => typeof description !== 'string' || description.length < 9);
     expect(silent.map(([path]) => path)).toEqual([]);
+  });
+
+  test.each([
+    ['Evictions', true],
+    ['Controllers', true],
+    ['kate', true],
+    ['system:controller', true],
+    ['group:controllers', true],
+    ['Eviction', false],
+    ['evictions', false],
+    ['Controller', false],
+    ['CONTROLLERS', false],
+    ['group: ', false],
+  ])('by its rules takes the caller %s: %s', (self, taken) => {
+    const rules = z
+      .array(z.object({ rule: z.string() }))
+      .parse(crdFields.get('spec.policy.handOff[]')?.['x-kubernetes-validations']);
+    expect(rules.every(({ rule }) => evaluate(rule, { self }) === true)).toBe(taken);
   });
 
   test('bounds what CEL rules look at, whose cost is reckoned by the bounds', () => {

@@ -122,6 +122,27 @@ export const INVALID_SPECS: readonly InvalidSpec[] = [
     cel: true,
   },
   {
+    name: 'a label value that no label can have',
+    spec: { selector: { matchLabels: { app: 'etcd cluster' } } },
+    field: 'spec.selector.matchLabels.app',
+    problem:
+      'spec.selector.matchLabels.app: must be a label value: letters, digits, -, _ and ., beginning and ending with a letter or digit (found "etcd cluster")',
+  },
+  {
+    name: 'a requirement on a key that no label can have',
+    spec: withRequirement({ key: 'app name', operator: 'Exists' }),
+    field: 'spec.selector.matchExpressions.key',
+    problem:
+      'spec.selector.matchExpressions[0].key: must be a label key: letters, digits, -, _ and ., at most 63; before them may stand a DNS subdomain and / (found "app name")',
+  },
+  {
+    name: 'a requirement with a value that no label can have',
+    spec: withRequirement({ key: 'app', operator: 'In', values: ['etcd,web'] }),
+    field: 'spec.selector.matchExpressions.values',
+    problem:
+      'spec.selector.matchExpressions[0].values[0]: must be a label value: letters, digits, -, _ and ., beginning and ending with a letter or digit (found "etcd,web")',
+  },
+  {
     name: 'port 0',
     spec: withMembers({ port: 0 }),
     field: 'spec.members.port',
@@ -218,6 +239,22 @@ export const INVALID_SPECS: readonly InvalidSpec[] = [
     cel: true,
   },
   {
+    name: 'evictions by a word that is none',
+    spec: withPolicy({ handOff: ['Eviction'] }),
+    field: 'spec.policy.handOff[0]',
+    problem:
+      'spec.policy.handOff[0]: is no user: the words are Evictions and Controllers (found "Eviction")',
+    cel: true,
+  },
+  {
+    name: 'controllers in lower case',
+    spec: withPolicy({ handOff: ['Evictions', 'controllers'] }),
+    field: 'spec.policy.handOff[1]',
+    problem:
+      'spec.policy.handOff[1]: is no user: the words are Evictions and Controllers (found "controllers")',
+    cel: true,
+  },
+  {
     name: 'a list that is none',
     spec: withPolicy({ handOff: 'Evictions' }),
     field: 'spec.policy.handOff',
@@ -228,5 +265,51 @@ export const INVALID_SPECS: readonly InvalidSpec[] = [
     spec: { selector: null },
     field: 'spec.selector',
     problem: 'spec.selector: must be object (found null)',
+  },
+];
+
+/** Specs that no server refuses, but that select nothing: only we say so. */
+export const UNMEETABLE_SPECS: readonly {
+  readonly name: string;
+  readonly spec: unknown;
+  readonly problem: string;
+}[] = [
+  {
+    name: 'a key that no label can have',
+    spec: { selector: { matchLabels: { 'app name': 'etcd' } } },
+    problem:
+      'spec.selector.matchLabels["app name"]: the key must be a label key: letters, digits, -, _ and ., at most 63; before them may stand a DNS subdomain and /',
+  },
+  {
+    name: 'two values for one label',
+    spec: {
+      selector: {
+        matchLabels: { app: 'etcd' },
+        matchExpressions: [{ key: 'app', operator: 'In', values: ['web', 'api'] }],
+      },
+    },
+    problem: 'spec.selector: no pod can meet all that it asks of the label app',
+  },
+  {
+    name: 'a label that must be there and must not',
+    spec: {
+      selector: {
+        matchExpressions: [
+          { key: 'app', operator: 'Exists' },
+          { key: 'app', operator: 'DoesNotExist' },
+        ],
+      },
+    },
+    problem: 'spec.selector: no pod can meet all that it asks of the label app',
+  },
+  {
+    name: 'a value that is excluded as well',
+    spec: {
+      selector: {
+        matchLabels: { app: 'etcd' },
+        matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['etcd'] }],
+      },
+    },
+    problem: 'spec.selector: no pod can meet all that it asks of the label app',
   },
 ];

@@ -7,7 +7,12 @@ import {
   type DecodedGuard,
   type EtcdGuard,
 } from '../../../src/kubernetes/guards/guard-resource.ts';
-import { DEFAULT_SPEC, FULL_SPEC, INVALID_SPECS } from './guard-resource-specs.ts';
+import {
+  DEFAULT_SPEC,
+  FULL_SPEC,
+  INVALID_SPECS,
+  UNMEETABLE_SPECS,
+} from './guard-resource-specs.ts';
 
 const selector = { matchLabels: { app: 'etcd' } };
 
@@ -127,7 +132,7 @@ describe('a guard', () => {
 });
 
 describe('a guard that no API server with the current CRD would hand out', () => {
-  test.each(INVALID_SPECS)('$name', ({ spec, problem }) => {
+  test.each([...INVALID_SPECS, ...UNMEETABLE_SPECS])('$name', ({ spec, problem }) => {
     expect(texts(decodeGuard(object({ spec })))).toEqual([problem]);
   });
 

@@ -143,7 +143,7 @@ describe('the order of reading', () => {
 describe('who is guarded', () => {
   test('pods that the selector matches, expressions too', async () => {
     const matchExpressions = [
-      { key: 'app', operator: 'In', values: ['etcd', 'not a label value'] },
+      { key: 'app', operator: 'In', values: ['etcd', 'other'] },
       { key: 'canary', operator: 'DoesNotExist' },
     ];
     api.put(guardObject({ spec: { selector: { matchExpressions } } }));
