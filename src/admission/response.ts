@@ -1,4 +1,4 @@
-import type { ReviewVersion } from './review.ts';
+import type { ReviewVersion } from './envelope.ts';
 
 /** The part of a review that its answer repeats. */
 export interface Asked {

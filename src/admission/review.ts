@@ -1,5 +1,14 @@
-/** The two versions a cluster may ask in; the answer repeats the one that was asked. */
-export type ReviewVersion = 'admission.k8s.io/v1' | 'admission.k8s.io/v1beta1';
+import { decodeEnvelope, type ReviewVersion } from './envelope.ts';
+import {
+  asRecord,
+  listOf,
+  NOTHING,
+  nonEmpty,
+  recordOf,
+  stringOf,
+  stringsOf,
+  type Json,
+} from './json.ts';
 
 /** A container as far as a guard reads it; ports without a usable number are left out. */
 export interface ContainerSnapshot {
@@ -91,26 +100,13 @@ export interface ReviewContext {
   readonly arrivedAtMs: number;
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
-const NOTHING: Json = Object.freeze({});
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 /** Turns parsed JSON of any shape into a request; never throws, and recurses into nothing. */
 export function decodeReview(body: unknown): Decoded {
-  const review = asRecord(body);
-  if (review === null) return malformed('the body is not a JSON object');
-  const request = asRecord(review['request']);
-  if (request === null) return malformed('the review has no request');
-  const uid = request['uid'];
-  if (typeof uid !== 'string') return malformed('request.uid is not a string');
-  if (uid === '') return malformed('request.uid is empty');
-  const apiVersion = asVersion(review['apiVersion']);
-  if (apiVersion === null || (review['kind'] ?? 'AdmissionReview') !== 'AdmissionReview') {
-    return malformed(
-      'the body is not an AdmissionReview of admission.k8s.io/v1 or admission.k8s.io/v1beta1',
-    );
-  }
+  const envelope = decodeEnvelope(body);
+  if (envelope.kind === 'malformed') return envelope;
+  const { apiVersion, uid, request } = envelope;
   const decoded = decodeRequest(uid, request);
   return typeof decoded === 'string'
     ? { kind: 'unusable', apiVersion, uid, error: decoded }
@@ -131,22 +127,18 @@ export function decodePod(value: unknown, defaultNamespace = ''): PodSnapshot | 
   return {
     namespace,
     name,
-    uid: asName(metadata['uid']),
+    uid: nonEmpty(metadata['uid']),
     labels: stringsOf(metadata['labels']),
     annotations,
-    terminating: asName(metadata['deletionTimestamp']) !== null,
+    terminating: nonEmpty(metadata['deletionTimestamp']) !== null,
     mirror: annotations[MIRROR_ANNOTATION] !== undefined,
-    nodeName: asName(spec?.['nodeName']),
+    nodeName: nonEmpty(spec?.['nodeName']),
     neverScheduled: spec !== null && (spec['nodeName'] ?? '') === '',
-    phase: asName(status['phase']),
+    phase: nonEmpty(status['phase']),
     containers: containers.map(containerOf),
     containerStatuses: listOf(status['containerStatuses']).map(containerStatusOf),
     emptyDirMounts: emptyDirMountsOf(listOf(spec?.['volumes']), containers),
   };
-}
-
-function malformed(error: string): Decoded {
-  return { kind: 'malformed', error };
 }
 
 /** A string is the sentence that says why there is no pod to judge. */
@@ -218,7 +210,7 @@ function common(
     // `kubectl drain --dry-run=server` says so in the Eviction's deleteOptions only.
     dryRun: request['dryRun'] === true || listOf(deleteOptions['dryRun']).includes('All'),
     user: userOf(recordOf(request['userInfo'])),
-    preconditionUid: asName(recordOf(deleteOptions['preconditions'])['uid']),
+    preconditionUid: nonEmpty(recordOf(deleteOptions['preconditions'])['uid']),
     gracePeriodSeconds: typeof grace === 'number' ? grace : null,
   };
 }
@@ -281,44 +273,4 @@ function mountsOf(container: Json, emptyDirs: ReadonlySet<string>): EmptyDirMoun
     mounts.push({ volume, container: stringOf(container['name']), mountPath });
   }
   return mounts;
-}
-
-function asVersion(value: unknown): ReviewVersion | null {
-  return value === 'admission.k8s.io/v1' || value === 'admission.k8s.io/v1beta1' ? value : null;
-}
-
-function asRecord(value: unknown): Json | null {
-  return isRecord(value) ? value : null;
-}
-
-function isRecord(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function recordOf(value: unknown): Json {
-  return isRecord(value) ? value : NOTHING;
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function stringOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-/** Kubernetes leaves a field out or empty alike to say that there is none. */
-function asName(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null;
-}
-
-function stringsOf(value: unknown): Readonly<Record<string, string>> {
-  const source = recordOf(value);
-  // Without a prototype, so that a label called `__proto__` or `constructor` is just a label.
-  const strings: Record<string, string> = Object.create(null);
-  for (const key of Object.keys(source)) {
-    const text = source[key];
-    if (typeof text === 'string') strings[key] = text;
-  }
-  return strings;
 }
