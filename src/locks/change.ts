@@ -1,0 +1,146 @@
+import type { ReviewVersion } from '../admission/envelope.ts';
+import { decodeEnvelope } from '../admission/envelope.ts';
+import {
+  asRecord,
+  listOf,
+  nonEmpty,
+  recordOf,
+  stringOf,
+  stringsOf,
+  type Json,
+} from '../admission/json.ts';
+import type { LockOperation } from './lock.ts';
+
+/** What a lock looks at in an object. */
+export interface ObjectFacts {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly terminating: boolean;
+  readonly owned: boolean;
+}
+
+/** Where an object is read from, when the review does not carry it. */
+export interface ObjectPlace {
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A request that would change an object. */
+export interface Change {
+  readonly operation: LockOperation;
+  readonly place: ObjectPlace;
+  /** Empty for the object itself. */
+  readonly subresource: string;
+  /** The object as it is; null for one that is made. `unread`: the review carries something else. */
+  readonly before: ObjectFacts | 'unread' | null;
+  /** The object as it would be; null for one that is deleted, and where nothing of it changes but its parts. */
+  readonly after: ObjectFacts | null;
+  readonly user: { readonly name: string; readonly groups: readonly string[] };
+  readonly dryRun: boolean;
+}
+
+/** `none`: nothing that a lock could forbid. `malformed` has no uid to echo. */
+export type DecodedChange =
+  | { readonly kind: 'malformed'; readonly error: string }
+  | { readonly kind: 'none'; readonly apiVersion: ReviewVersion; readonly uid: string }
+  | {
+      readonly kind: 'change';
+      readonly apiVersion: ReviewVersion;
+      readonly uid: string;
+      readonly change: Change;
+    };
+
+/** Takes parsed JSON of any shape; never throws. */
+export function decodeChange(body: unknown): DecodedChange {
+  const envelope = decodeEnvelope(body);
+  if (envelope.kind === 'malformed') return envelope;
+  const { apiVersion, uid, request } = envelope;
+  const change = changeIn(request);
+  return change === null
+    ? { kind: 'none', apiVersion, uid }
+    : { kind: 'change', apiVersion, uid, change };
+}
+
+/** The resource as locks name it. */
+export function resourceName({ group, resource }: Pick<ObjectPlace, 'group' | 'resource'>): string {
+  return group === '' ? resource : `${resource}.${group}`;
+}
+
+function changeIn(request: Json): Change | null {
+  const subresource = stringOf(request['subResource']);
+  const operation = countsAs(stringOf(request['operation']), subresource);
+  if (operation === null) return null;
+  const resource = recordOf(request['resource']);
+  const user = recordOf(request['userInfo']);
+  const carries = CARRIES_THE_OBJECT.has(subresource);
+  const before = asRecord(request['oldObject']);
+  const after = asRecord(request['object']);
+  return {
+    operation,
+    subresource,
+    place: {
+      group: stringOf(resource['group']),
+      version: stringOf(resource['version']),
+      resource: stringOf(resource['resource']),
+      namespace: stringOf(request['namespace']),
+      name: nameIn(request, before, after),
+    },
+    before: carries ? before && factsOf(before) : 'unread',
+    after: carries ? after && factsOf(after) : null,
+    user: {
+      name: stringOf(user['username']),
+      groups: listOf(user['groups']).filter((group) => typeof group === 'string'),
+    },
+    dryRun: request['dryRun'] === true || asksForDryRun(request),
+  };
+}
+
+/** `kubectl drain --dry-run=server` says so in the Eviction's own options only. */
+function asksForDryRun(request: Json): boolean {
+  const options = recordOf(recordOf(request['object'])['deleteOptions']);
+  return listOf(options['dryRun']).includes('All');
+}
+
+/** Of these subresources a review carries the whole object; of others, something of another kind. */
+const CARRIES_THE_OBJECT: ReadonlySet<string> = new Set([
+  '',
+  'status',
+  'ephemeralcontainers',
+  'resize',
+]);
+
+/** Placing a pod on its node completes its making; tokens, logs and consoles change no object. */
+const NO_CHANGE: ReadonlySet<string> = new Set(['binding', 'token', 'log']);
+
+function countsAs(operation: string, subresource: string): LockOperation | null {
+  if (NO_CHANGE.has(subresource)) return null;
+  if (subresource === 'eviction') return operation === 'CREATE' ? 'DELETE' : null;
+  switch (operation) {
+    case 'CREATE':
+      return subresource === '' ? 'CREATE' : 'UPDATE';
+    case 'UPDATE':
+    case 'DELETE':
+      return operation;
+    default:
+      return null;
+  }
+}
+
+/** request.name is empty for a delete-collection, and for one that is made with generateName. */
+function nameIn(request: Json, before: Json | null, after: Json | null): string {
+  const named = nonEmpty(request['name']) ?? nonEmpty(recordOf(before?.['metadata'])['name']);
+  const metadata = recordOf(after?.['metadata']);
+  return named ?? nonEmpty(metadata['name']) ?? stringOf(metadata['generateName']);
+}
+
+/** What a lock looks at, in an object that was read or that a review carries. */
+export function factsOf(object: Json): ObjectFacts {
+  const metadata = recordOf(object['metadata']);
+  return {
+    labels: stringsOf(metadata['labels']),
+    terminating: nonEmpty(metadata['deletionTimestamp']) !== null,
+    owned: listOf(metadata['ownerReferences']).length > 0,
+  };
+}
