@@ -34,9 +34,13 @@ export interface ServeConfig {
     readonly namespace: string | null;
   };
   readonly logLevel: LogLevel;
+  /** null: pretty on a terminal, else JSON. */
+  readonly logFormat: 'json' | 'pretty' | null;
   readonly shutdownDelayMs: number;
   /** Whether members' pods are labelled with their role. */
   readonly roleLabels: boolean;
+  /** Whether there is a page for people at `/` of the plain HTTP port. */
+  readonly statusPage: boolean;
 }
 
 /** `etcd-guard status`. */
@@ -49,7 +53,7 @@ export interface StatusConfig {
   readonly namespace: string | null;
   readonly allNamespaces: boolean;
   readonly via: Via;
-  readonly output: 'table' | 'json' | 'yaml';
+  readonly output: 'table' | 'json' | 'yaml' | 'name';
   readonly watch: boolean;
 }
 
@@ -65,11 +69,65 @@ export interface CheckConfig {
   readonly output: 'text' | 'json';
 }
 
+/** `etcd-guard wait`. */
+export interface WaitConfig {
+  readonly command: 'wait';
+  readonly guards: GuardsConfig;
+  readonly pod: string;
+  /** null: the kubeconfig's, or else `default`. */
+  readonly namespace: string | null;
+  readonly via: Via;
+  readonly condition: (typeof WAIT_CONDITIONS)[number];
+  readonly timeoutMs: number;
+}
+
+/** `etcd-guard handoff`. */
+export interface HandOffConfig {
+  readonly command: 'handoff';
+  readonly guards: GuardsConfig;
+  /** null: whichever leads. */
+  readonly pod: string | null;
+  /** null: the only one there is. */
+  readonly guard: string | null;
+  /** null: whom the guard would choose. */
+  readonly to: string | null;
+  /** null: the kubeconfig's, or else `default`. */
+  readonly namespace: string | null;
+  readonly yes: boolean;
+  readonly dryRun: boolean;
+  readonly timeoutMs: number;
+}
+
+/** `etcd-guard explain`. */
+export interface ExplainConfig {
+  readonly command: 'explain';
+  /** null: all of them. */
+  readonly reason: string | null;
+}
+
+/** `etcd-guard completion`. */
+export interface CompletionConfig {
+  readonly command: 'completion';
+  readonly shell: (typeof SHELLS)[number];
+}
+
+/** What a shell asks while somebody types. */
+export interface CompleteConfig {
+  readonly command: '__complete';
+  /** The last is being typed, and may be empty. */
+  readonly words: readonly string[];
+}
+
 /** What the command line asks for; `problems` are all that is wrong with it. */
 export type Config =
   | ServeConfig
   | StatusConfig
   | CheckConfig
+  | WaitConfig
+  | HandOffConfig
+  | ExplainConfig
+  | CompletionConfig
+  | CompleteConfig
   | { readonly command: 'help'; readonly topic: string | null }
   | { readonly command: 'version' }
   | {
@@ -85,8 +143,24 @@ interface Command {
   readonly options: Options;
   /** How many words may follow, at least and at most. */
   readonly words: readonly [number, number];
+  /** What the first of them is. */
+  readonly word?: keyof typeof MISSING;
   readonly read: (values: Values, words: readonly string[], problems: string[]) => Config;
 }
+
+const MISSING = {
+  pod: 'the name of a pod is missing',
+  guard: 'the name of a guard is missing',
+  reason: 'a reason is missing',
+  shell: 'the name of a shell is missing: bash, zsh or fish',
+} as const;
+
+const WAIT_CONDITIONS = ['deletable', 'healthy'] as const;
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+const VIA = ['auto', 'direct', 'webhook'] as const;
+const STATUS_OUTPUTS = ['table', 'json', 'yaml', 'name'] as const;
+const CHECK_OUTPUTS = ['text', 'json'] as const;
+const LOG_FORMATS = ['json', 'pretty'] as const;
 
 /** What Kubernetes takes for the name of a pod. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
@@ -95,10 +169,14 @@ const GUARDS: Options = {
   guards: { type: 'string', multiple: true },
   kubeconfig: { type: 'string' },
 };
-/** Of the commands that people use. */
-const ASKING: Options = {
+/** Where people look for guards. */
+const PLACE: Options = {
   context: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
+};
+/** Of the commands that people use. */
+const ASKING: Options = {
+  ...PLACE,
   output: { type: 'string', short: 'o' },
   via: { type: 'string' },
 };
@@ -118,8 +196,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       service: { type: 'string' },
       namespace: { type: 'string', short: 'n' },
       'log-level': { type: 'string' },
+      'log-format': { type: 'string' },
       'shutdown-delay': { type: 'string' },
       'role-labels': { type: 'boolean' },
+      'status-page': { type: 'string' },
     },
     words: [0, 0],
     read: readServe,
@@ -133,6 +213,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       watch: { type: 'boolean', short: 'w' },
     },
     words: [0, 1],
+    word: 'guard',
     read: readStatus,
   },
   check: {
@@ -143,11 +224,92 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       eviction: { type: 'boolean' },
     },
     words: [1, 1],
+    word: 'pod',
     read: readCheck,
   },
+  wait: {
+    options: {
+      ...GUARDS,
+      ...PLACE,
+      ...HELP,
+      via: { type: 'string' },
+      for: { type: 'string' },
+      timeout: { type: 'string' },
+    },
+    words: [1, 1],
+    word: 'pod',
+    read: readWait,
+  },
+  handoff: {
+    options: {
+      ...GUARDS,
+      ...PLACE,
+      ...HELP,
+      guard: { type: 'string' },
+      to: { type: 'string' },
+      timeout: { type: 'string' },
+      yes: { type: 'boolean', short: 'y' },
+      'dry-run': { type: 'boolean' },
+    },
+    words: [0, 1],
+    word: 'pod',
+    read: readHandOff,
+  },
+  explain: {
+    options: HELP,
+    words: [0, 1],
+    word: 'reason',
+    read: (_values, words) => ({ command: 'explain', reason: words[0] ?? null }),
+  },
+  completion: { options: HELP, words: [1, 1], word: 'shell', read: readCompletion },
 };
 
 const KNOWN = Object.keys(COMMANDS).join(', ');
+
+/** For completion: one option of a command, and the values that it takes, if these are a closed set. */
+export interface OptionShape {
+  readonly name: string;
+  readonly short: string | null;
+  readonly takesValue: boolean;
+  readonly values: readonly string[];
+}
+
+/** For completion: a command. */
+export interface CommandShape {
+  readonly name: string;
+  /** What its word is; null: it takes none. */
+  readonly word: keyof typeof MISSING | null;
+  readonly options: readonly OptionShape[];
+}
+
+/** Option values of closed sets, by command or for all. */
+const VALUES: Readonly<Record<string, readonly string[]>> = {
+  via: VIA,
+  for: WAIT_CONDITIONS,
+  'log-level': LOG_LEVELS,
+  'log-format': LOG_FORMATS,
+  'status output': STATUS_OUTPUTS,
+  'check output': CHECK_OUTPUTS,
+};
+
+/** Every command and its options, as the command line is read by. */
+export function commandShapes(): readonly CommandShape[] {
+  return Object.entries(COMMANDS).map(([name, { options, word = null }]) => ({
+    name,
+    word,
+    options: Object.entries(options).map(([option, { type, short = null }]) => ({
+      name: option,
+      short,
+      takesValue: type === 'string',
+      values: VALUES[`${name} ${option}`] ?? VALUES[option] ?? [],
+    })),
+  }));
+}
+
+/** The shells that completion is for. */
+export function shells(): readonly string[] {
+  return SHELLS;
+}
 
 /** Reads the command line (without the program's own name); never throws. */
 export function parseConfig(args: readonly string[]): Config {
@@ -155,6 +317,7 @@ export function parseConfig(args: readonly string[]): Config {
   if (['--help', '-h'].includes(first)) return { command: 'help', topic: null };
   if (first === 'help') return readHelp(rest[0] ?? null);
   if (['--version', 'version'].includes(first)) return { command: 'version' };
+  if (first === '__complete') return { command: '__complete', words: rest };
   const command = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
   if (command !== undefined) return readCommand(first, command, rest);
   return invalid(null, [`unknown command '${first}'; the commands are ${KNOWN}`]);
@@ -182,7 +345,7 @@ function readCommand(name: string, command: Command, args: readonly string[]): C
   }
   if (values['help'] === true) return { command: 'help', topic: name };
   const [least, most] = command.words;
-  if (words.length < least) problems.push('the name of a pod is missing');
+  if (words.length < least) problems.push(MISSING[command.word ?? 'pod']);
   if (words.length > most) problems.push(`unexpected argument '${words[most] ?? ''}'`);
   const config = command.read(values, words, problems);
   return problems.length > 0 ? invalid(name, problems) : config;
@@ -233,8 +396,10 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
       namespace: objectName(values, 'namespace', problems),
     },
     logLevel: oneOf(values, 'log-level', LOG_LEVELS, problems) ?? 'info',
+    logFormat: oneOf(values, 'log-format', LOG_FORMATS, problems),
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
     roleLabels: roleLabels(values, guards, problems),
+    statusPage: oneOf(values, 'status-page', ['on', 'off'], problems) !== 'off',
   };
 }
 
@@ -256,28 +421,87 @@ function readStatus(values: Values, words: readonly string[], problems: string[]
     namespace: text(values, 'namespace') ?? null,
     allNamespaces,
     via: via(values, problems),
-    output: oneOf(values, 'output', ['table', 'json', 'yaml'], problems) ?? 'table',
+    output: oneOf(values, 'output', STATUS_OUTPUTS, problems) ?? 'table',
     watch: values['watch'] === true,
   };
 }
 
 function readCheck(values: Values, words: readonly string[], problems: string[]): CheckConfig {
-  const [pod = ''] = words;
-  const namespace = text(values, 'namespace') ?? null;
-  if (words.length > 0 && !OBJECT_NAME.test(pod)) {
-    problems.push(`'${pod}' is not the name of a pod: write etcd-0, not pod/etcd-0`);
-  }
-  if (namespace !== null && !OBJECT_NAME.test(namespace))
-    problems.push(`'${namespace}' is not the name of a namespace`);
   return {
     command: 'check',
     guards: guardsConfig(values, problems),
-    pod,
-    namespace,
+    pod: podName(words[0], problems) ?? '',
+    namespace: namespaceName(values, problems),
     via: via(values, problems),
     eviction: values['eviction'] === true,
-    output: oneOf(values, 'output', ['text', 'json'], problems) ?? 'text',
+    output: oneOf(values, 'output', CHECK_OUTPUTS, problems) ?? 'text',
   };
+}
+
+function readWait(values: Values, words: readonly string[], problems: string[]): WaitConfig {
+  const condition = oneOf(values, 'for', WAIT_CONDITIONS, problems);
+  if (values['for'] === undefined)
+    problems.push(`--for is missing: ${WAIT_CONDITIONS.join(' or ')}`);
+  return {
+    command: 'wait',
+    guards: guardsConfig(values, problems),
+    pod: podName(words[0], problems) ?? '',
+    namespace: namespaceName(values, problems),
+    via: via(values, problems),
+    condition: condition ?? 'deletable',
+    timeoutMs: duration(values, 'timeout', '30s', problems),
+  };
+}
+
+function readHandOff(values: Values, words: readonly string[], problems: string[]): HandOffConfig {
+  const pod = podName(words[0], problems);
+  const to = podName(text(values, 'to'), problems);
+  if (pod !== null && pod === to) problems.push(`leadership can't be moved from ${pod} to itself`);
+  return {
+    command: 'handoff',
+    guards: guardsConfig(values, problems),
+    pod,
+    to,
+    guard: text(values, 'guard') ?? null,
+    namespace: namespaceName(values, problems),
+    yes: values['yes'] === true,
+    dryRun: values['dry-run'] === true,
+    timeoutMs: duration(values, 'timeout', '10s', problems),
+  };
+}
+
+function readCompletion(
+  _values: Values,
+  [word = '']: readonly string[],
+  problems: string[],
+): CompletionConfig {
+  const shell = SHELLS.find((one) => one === word);
+  if (word !== '' && shell === undefined) {
+    problems.push(`no completion for '${word}'; the shells are ${SHELLS.join(', ')}`);
+  }
+  return { command: 'completion', shell: shell ?? 'bash' };
+}
+
+function podNameHint(given: string): string {
+  const [, after = ''] = /^pods?\/(.+)$/.exec(given) ?? [];
+  return OBJECT_NAME.test(after)
+    ? `write ${after}, not ${given}`
+    : 'it takes lower-case letters, digits, - and .';
+}
+
+function podName(given: string | undefined, problems: string[]): string | null {
+  if (given !== undefined && !OBJECT_NAME.test(given)) {
+    problems.push(`'${given}' is not the name of a pod: ${podNameHint(given)}`);
+  }
+  return given ?? null;
+}
+
+function namespaceName(values: Values, problems: string[]): string | null {
+  const namespace = text(values, 'namespace') ?? null;
+  if (namespace !== null && !OBJECT_NAME.test(namespace)) {
+    problems.push(`'${namespace}' is not the name of a namespace`);
+  }
+  return namespace;
 }
 
 function guardsConfig(values: Values, problems: string[]): GuardsConfig {
@@ -292,7 +516,7 @@ function guardsConfig(values: Values, problems: string[]): GuardsConfig {
 }
 
 function via(values: Values, problems: string[]): Via {
-  return oneOf(values, 'via', ['auto', 'direct', 'webhook'], problems) ?? 'auto';
+  return oneOf(values, 'via', VIA, problems) ?? 'auto';
 }
 
 function listenAddress(

@@ -1,7 +1,7 @@
 import type { MemberView } from './cluster-view.ts';
 import type { MemberId } from './member-id.ts';
 import type { Case } from './case.ts';
-import type { Caller, Operation, Policy } from './situation.ts';
+import type { Caller, Operation, PodFacts, Policy } from './situation.ts';
 
 /** Who is to lead next. */
 export interface Candidate {
@@ -27,7 +27,9 @@ export function getsHandOff(policy: Policy, operation: Operation, caller: Caller
 }
 
 /** Of the healthy voters that would be left: rather on a node that is not cordoned, then least behind. */
-export function handOffCandidate(c: Pick<Case, 'situation' | 'after'>): Candidate | null {
+export function handOffCandidate(
+  c: Pick<Case, 'after'> & { readonly situation: { readonly pods: readonly PodFacts[] } },
+): Candidate | null {
   const cordoned = new Set(c.situation.pods.filter((pod) => pod.cordoned).map((pod) => pod.name));
   const ranked = c.after
     .flatMap((member) => {

@@ -2,37 +2,23 @@ import type { CheckConfig } from '../../config.ts';
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Operation } from '../../decision/situation.ts';
 import { UsageError } from '../backend.ts';
-import { judged, type Finding } from '../finding.ts';
-import { openGuards } from '../guards.ts';
-import { judgePod, namedPod, subjectFor } from '../judge-pod.ts';
+import type { Finding } from '../finding.ts';
 import type { Surroundings } from '../streams.ts';
-
-/** What the command is to do, and where it may say something besides its answer. */
-export interface Checking {
-  readonly config: CheckConfig;
-  readonly operation: Operation;
-  readonly around: Surroundings;
-}
-
-/** An answer, and the namespace that it was looked for in. */
-export interface Checked {
-  readonly namespace: string;
-  /** null: there is no such pod. */
-  readonly finding: Finding | null;
-}
+import { arithmetic } from './arithmetic.ts';
+import { openChecks } from './checks.ts';
 
 /** `etcd-guard check`; resolves with the exit code, rejects if nobody can be asked. */
 export async function check(config: CheckConfig, around: Surroundings): Promise<number> {
   const { streams } = around;
   const operation = config.eviction ? 'eviction' : 'delete';
   try {
-    const { namespace, finding } = await ask({ config, operation, around });
+    const { namespace, finding } = await ask(config, operation, around);
     if (finding === null) {
       streams.err(`etcd-guard: there is no pod ${config.pod} in namespace ${namespace}\n`);
       return 4;
     }
     const where = { pod: config.pod, namespace, operation } as const;
-    streams.out(config.output === 'json' ? asJson(where, finding) : asText(finding));
+    streams.out(config.output === 'json' ? asJson(where, finding) : asText(config.pod, finding));
     return exitCode(finding);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -41,20 +27,12 @@ export async function check(config: CheckConfig, around: Surroundings): Promise<
   }
 }
 
-async function ask(checking: Checking): Promise<Checked> {
-  const { config, operation } = checking;
-  const { guards } = config;
-  // Loaded only where a cluster is used: client-node takes four tenths of a second.
-  if (guards.kind === 'cluster') {
-    return (await import('./check-in-cluster.ts')).checkInCluster(guards, checking);
-  }
-  const namespace = config.namespace ?? 'default';
-  const source = await openGuards(guards.files);
+async function ask(config: CheckConfig, operation: Operation, around: Surroundings) {
+  const checks = await openChecks(config, around);
   try {
-    const subject = subjectFor(namedPod(namespace, config.pod), operation);
-    return { namespace, finding: judged(await judgePod(subject, source)) };
+    return await checks.ask({ pod: config.pod, operation, note: around.streams.err });
   } finally {
-    source.close();
+    checks.close();
   }
 }
 
@@ -64,9 +42,10 @@ function exitCode({ decision, reason }: Finding): number {
   return decision === 'allow' ? 0 : 1;
 }
 
-function asText({ decision, reason, message, warnings }: Finding): string {
+function asText(pod: string, { decision, reason, message, warnings, view }: Finding): string {
   const lines = [
     `${decision}${reason === null ? '' : ` (${reason})`}: ${message}`,
+    ...arithmetic(pod, view).map((line) => `  ${line}`),
     ...warnings.map((warning) => `Warning: ${warning}`),
   ];
   return `${lines.join('\n')}\n`;

@@ -1,14 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { stringify } from 'yaml';
 import type { StatusConfig } from '../../config.ts';
 import { UsageError } from '../backend.ts';
-import type { Shown, StatusSource } from './shown.ts';
-import { fileStatus } from './file-source.ts';
-import { tables } from './tables.ts';
 import type { Streams, Surroundings } from '../streams.ts';
-
-const WATCH_EVERY_MS = 1_000;
-const CLEAR_SCREEN = '\u001B[H\u001B[2J\u001B[3J';
+import { asDocuments } from './documents.ts';
+import { fileStatus } from './file-source.ts';
+import type { Shown, StatusSource } from './shown.ts';
+import { tables } from './tables.ts';
+import { watch } from './watch.ts';
 
 /** `etcd-guard status`; resolves with the exit code, rejects if nobody can be asked. */
 export async function status(config: StatusConfig, around: Surroundings): Promise<number> {
@@ -35,33 +32,18 @@ async function open(config: StatusConfig, { environment }: Surroundings): Promis
 }
 
 async function show(source: StatusSource, config: StatusConfig, streams: Streams): Promise<number> {
-  let shown = await source.look();
+  const shown = await source.look();
   if (shown.length === 0) {
     streams.err(`etcd-guard: ${nothingFound(config, source)}\n`);
     if (config.name !== null) return 4;
-    if (config.output === 'table') return 0;
+    if (config.output === 'table' || config.output === 'name') return 0;
   }
-  for (;;) {
-    const clear = config.watch && streams.terminal ? CLEAR_SCREEN : '';
-    streams.out(clear + render(shown, config.output));
-    if (!config.watch) return shown.every(({ sure }) => sure) ? 0 : 3;
-    const next = await lookLater(source, streams);
-    if (next === null) return 0;
-    shown = next;
+  if (config.watch) {
+    await watch({ source, first: shown }, config.output, streams);
+    return 0;
   }
-}
-
-/** null: the user has had enough. An API server that is away for a while does not end it. */
-async function lookLater(source: StatusSource, streams: Streams): Promise<readonly Shown[] | null> {
-  for (;;) {
-    await delay(WATCH_EVERY_MS, undefined, { signal: streams.stop }).catch(() => undefined);
-    if (streams.stop.aborted) return null;
-    try {
-      return await source.look();
-    } catch (error) {
-      streams.err(`etcd-guard: ${error instanceof Error ? error.message : String(error)}\n`);
-    }
-  }
+  streams.out(render(shown, config.output, streams));
+  return shown.every(({ sure }) => sure) ? 0 : 3;
 }
 
 function nothingFound({ name }: StatusConfig, { namespace }: StatusSource): string {
@@ -69,14 +51,12 @@ function nothingFound({ name }: StatusConfig, { namespace }: StatusSource): stri
   return name === null ? `no EtcdGuard ${where}` : `no EtcdGuard '${name}' ${where}`;
 }
 
-function render(shown: readonly Shown[], output: StatusConfig['output']): string {
-  const items = shown.map(({ item }) => item);
-  switch (output) {
-    case 'json':
-      return `${JSON.stringify({ items }, null, 2)}\n`;
-    case 'yaml':
-      return stringify({ items }, { aliasDuplicateObjects: false });
-    case 'table':
-      return shown.map(tables).join('\n');
-  }
+function render(
+  shown: readonly Shown[],
+  output: StatusConfig['output'],
+  { terminal }: Streams,
+): string {
+  if (output !== 'table') return asDocuments(shown, output);
+  const width = terminal?.size().columns;
+  return shown.map((one) => tables(one, width)).join('\n');
 }

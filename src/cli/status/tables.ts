@@ -1,47 +1,79 @@
 import type { PodStatus, Shown, ShownStatus } from './shown.ts';
-import { table } from '../table.ts';
+import { table, type Column } from '../table.ts';
+import { plain, wrap } from '../text.ts';
 
-/** One guard for people: the cluster, its pods, and what else there is to say. */
-export function tables(shown: Shown): string {
+const GUARD_COLUMNS: readonly Column[] = [
+  { title: 'GUARD', wraps: true },
+  { title: 'LEADER', wraps: true },
+  { title: 'HEALTHY' },
+  { title: 'QUORUM' },
+  { title: 'DISRUPTIONS ALLOWED', short: 'DISRUPTIONS' },
+];
+const POD: Column = { title: 'POD', wraps: true };
+const DELETE_NOW: Column = { title: 'DELETE NOW' };
+const MEMBER_COLUMNS: readonly Column[] = [
+  POD,
+  { title: 'ROLE' },
+  { title: 'HEALTH' },
+  { title: 'LAG' },
+  DELETE_NOW,
+];
+const SAID_COLUMNS: readonly Column[] = [POD, { title: 'MEMBER', wraps: true }, DELETE_NOW];
+
+/** One guard for people: the cluster, its pods, and what else there is to say; no line is wider than that. */
+export function tables(shown: Shown, width = Infinity): string {
   const { item, said, notes, title } = shown;
-  const rows = said === null ? memberRows(item.status, item.pods) : saidRows(said, item.pods);
+  const pods = item.pods.length === 0 ? [] : [podRows(item.status, said, item.pods)];
   const parts = [
-    summary(shown),
-    ...(item.pods.length === 0 ? [] : [rows]),
-    ...(notes.length === 0 ? [] : [notes.map((note) => `${title}: ${note}\n`).join('')]),
+    table(GUARD_COLUMNS, [summary(shown)], width),
+    ...pods.map(([columns, rows]) => table(columns, rows, width)),
+    ...(notes.length === 0 ? [] : [notes.map((note) => noteOn(title, note, width)).join('')]),
   ];
   return parts.join('\n');
 }
 
-function summary({ title, item, leaderless }: Shown): string {
-  const { leader, healthyVoters, voters, quorum, disruptionsAllowed } = item.status;
-  return table([
-    ['GUARD', 'LEADER', 'HEALTHY', 'QUORUM', 'DISRUPTIONS ALLOWED'],
-    [
-      title,
-      leader ?? (leaderless ? 'none' : '?'),
-      voters === null || voters === undefined ? '?' : `${healthyVoters ?? '?'}/${voters}`,
-      `${quorum ?? '?'}`,
-      `${disruptionsAllowed ?? '?'}`,
-    ],
-  ]);
+function noteOn(title: string, note: string, width: number): string {
+  return wrap(plain(`${title}: ${note}`), width)
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
-function memberRows({ members = [] }: ShownStatus, pods: readonly PodStatus[]): string {
+function summary({ title, item, leaderless }: Shown): readonly string[] {
+  const { leader, quorum, disruptionsAllowed } = item.status;
+  return [
+    title,
+    leader ?? (leaderless ? 'none' : '?'),
+    healthOf(item.status),
+    `${quorum ?? '?'}`,
+    `${disruptionsAllowed ?? '?'}`,
+  ];
+}
+
+/** `3/3`, or `?` while that is not known. */
+export function healthOf({ voters, healthyVoters }: ShownStatus): string {
+  if (voters === null || voters === undefined) return '?';
+  return `${healthyVoters ?? '?'}/${voters}`;
+}
+
+function podRows(
+  { members = [] }: ShownStatus,
+  said: Shown['said'],
+  pods: readonly PodStatus[],
+): readonly [readonly Column[], readonly (readonly string[])[]] {
+  if (said !== null) {
+    const heard = (pod: string): string => plain(said.get(pod) ?? '?');
+    return [SAID_COLUMNS, pods.map((one) => [one.pod, heard(one.pod), deleteNow(one)])];
+  }
   const rows = pods.map((one) => {
     const member = members.find(({ pod }) => pod === one.pod);
     const lag = member?.lag ?? '?';
     return [one.pod, member?.role ?? '?', member?.health ?? '?', `${lag}`, deleteNow(one)];
   });
-  return table([['POD', 'ROLE', 'HEALTH', 'LAG', 'DELETE NOW'], ...rows]);
+  return [MEMBER_COLUMNS, rows];
 }
 
-function saidRows(said: ReadonlyMap<string, string>, pods: readonly PodStatus[]): string {
-  const rows = pods.map((one) => [one.pod, said.get(one.pod) ?? '?', deleteNow(one)]);
-  return table([['POD', 'MEMBER', 'DELETE NOW'], ...rows]);
-}
-
-function deleteNow({ decision, reason }: PodStatus): string {
+/** `deny (LeaderProtected)`, or `?` where that can't be told. */
+export function deleteNow({ decision, reason }: PodStatus): string {
   if (decision === null) return '?';
   return reason === null ? decision : `${decision} (${reason})`;
 }

@@ -1,0 +1,23 @@
+import { stringify } from 'yaml';
+import type { StatusConfig } from '../../config.ts';
+import type { Shown } from './shown.ts';
+
+/** For programs; the names are those that kubectl prints and takes. */
+export function asDocuments(
+  shown: readonly Shown[],
+  output: Exclude<StatusConfig['output'], 'table'>,
+): string {
+  const items = shown.map(({ item }) => item);
+  switch (output) {
+    case 'json':
+      return `${JSON.stringify({ items }, null, 2)}\n`;
+    case 'yaml':
+      return stringify({ items }, { aliasDuplicateObjects: false });
+    case 'name':
+      return shown.map(({ title }) => `etcdguard.etcd-guard.io/${nameIn(title)}\n`).join('');
+  }
+}
+
+function nameIn(title: string): string {
+  return title.slice(title.indexOf('/') + 1);
+}

@@ -1,0 +1,146 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { StatusConfig } from '../../config.ts';
+import type { Streams, Terminal } from '../streams.ts';
+import { plain } from '../text.ts';
+import { changesBetween, Leaders } from './changes.ts';
+import { asDocuments } from './documents.ts';
+import { openScreen, type Line } from './screen.ts';
+import type { Shown, StatusSource } from './shown.ts';
+import { tables } from './tables.ts';
+
+const WATCH_EVERY_MS = 1_000;
+
+/** What is watched, and the first look at it. */
+export interface Watching {
+  readonly source: StatusSource;
+  readonly first: readonly Shown[];
+}
+
+/** Goes on until the program is asked to stop; an API server that is away for a while does not end it. */
+export async function watch(
+  watching: Watching,
+  output: StatusConfig['output'],
+  streams: Streams,
+): Promise<void> {
+  const { terminal } = streams;
+  if (output !== 'table') return watchDocuments(watching, output, streams);
+  if (terminal === null) return watchLines(watching, streams);
+  return watchScreen(watching, terminal, streams);
+}
+
+/** A look, or why there is none. */
+type Looked =
+  | { readonly shown: readonly Shown[]; readonly trouble?: never }
+  | { readonly trouble: string; readonly shown?: never };
+
+/** Every second another look, while anybody wants one. */
+async function* looks(source: StatusSource, { stop }: Streams): AsyncGenerator<Looked, void> {
+  for (;;) {
+    await delay(WATCH_EVERY_MS, undefined, { signal: stop }).catch(() => undefined);
+    if (stop.aborted) return;
+    try {
+      yield { shown: await source.look() };
+    } catch (error) {
+      yield { trouble: plain(error instanceof Error ? error.message : String(error)) };
+    }
+  }
+}
+
+async function watchScreen(
+  { source, first }: Watching,
+  terminal: Terminal,
+  streams: Streams,
+): Promise<void> {
+  const leaders = new Leaders();
+  let last = { shown: first, at: new Date() };
+  let trouble: string | null = null;
+  leaders.observe(first, performance.now());
+  const screen = openScreen(streams, terminal, () => linesOf(last, trouble, { leaders, terminal }));
+  try {
+    screen.draw();
+    for await (const looked of looks(source, streams)) {
+      trouble = looked.trouble ?? null;
+      if (looked.shown !== undefined) {
+        last = { shown: looked.shown, at: new Date() };
+        leaders.observe(looked.shown, performance.now());
+      }
+      screen.draw();
+    }
+  } finally {
+    screen.close();
+  }
+}
+
+function linesOf(
+  { shown, at }: { readonly shown: readonly Shown[]; readonly at: Date },
+  trouble: string | null,
+  { leaders, terminal }: { readonly leaders: Leaders; readonly terminal: Terminal },
+): readonly Line[] {
+  const { columns } = terminal.size();
+  const text = shown.map((one) => tables(one, columns)).join('\n');
+  return [
+    { text: `Refreshed ${clockTime(at)}, Ctrl-C ends`, look: 'faint' },
+    ...(trouble === null ? [] : [alert(`NOT REFRESHED since: ${trouble}`)]),
+    ...leaders.news(performance.now()).map(alert),
+    { text: '' },
+    ...text
+      .trimEnd()
+      .split('\n')
+      .map((line) => ({ text: line })),
+  ];
+}
+
+function alert(text: string): Line {
+  return { text, look: 'alert' };
+}
+
+/** `15:04:05Z` */
+function clockTime(at: Date): string {
+  return `${at.toISOString().slice(11, 19)}Z`;
+}
+
+/** For logs and pipes: all of it once, then a line for each change. */
+async function watchLines({ source, first }: Watching, streams: Streams): Promise<void> {
+  let last = first;
+  let trouble = '';
+  streams.out(first.map((one) => tables(one)).join('\n'));
+  for await (const looked of looks(source, streams)) {
+    const time = new Date().toISOString();
+    if (looked.shown === undefined) {
+      if (looked.trouble !== trouble) streams.err(`etcd-guard: ${time} ${looked.trouble}\n`);
+      trouble = looked.trouble;
+      continue;
+    }
+    trouble = '';
+    for (const change of changesBetween(last, looked.shown)) streams.out(`${time} ${change}\n`);
+    last = looked.shown;
+  }
+}
+
+/** Another document for each change. */
+async function watchDocuments(
+  { source, first }: Watching,
+  output: Exclude<StatusConfig['output'], 'table'>,
+  streams: Streams,
+): Promise<void> {
+  let last = withoutTimes(first);
+  streams.out(asDocuments(first, output));
+  for await (const { shown, trouble } of looks(source, streams)) {
+    if (shown === undefined) {
+      streams.err(`etcd-guard: ${trouble}\n`);
+      continue;
+    }
+    const now = withoutTimes(shown);
+    if (now === last) continue;
+    last = now;
+    streams.out(`${output === 'yaml' ? '---\n' : ''}${asDocuments(shown, output)}`);
+  }
+}
+
+/** A condition's time is that of the look where nobody has written it down. */
+function withoutTimes(shown: readonly Shown[]): string {
+  return JSON.stringify(
+    shown.map(({ item }) => item),
+    (key, value: unknown) => (key === 'lastTransitionTime' ? undefined : value),
+  );
+}

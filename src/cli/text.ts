@@ -1,0 +1,25 @@
+/** The text in lines of at most that width, broken at blanks or behind `-`, `.`, `/` where there are any. */
+export function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const at = breakBefore(rest, width);
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}
+
+function breakBefore(text: string, width: number): number {
+  const blank = text.lastIndexOf(' ', width);
+  if (blank > 0) return blank;
+  const within = text.slice(0, width);
+  const at = Math.max(...['-', '.', '/'].map((mark) => within.lastIndexOf(mark))) + 1;
+  // A short first line would be a waste.
+  return at > width / 2 ? at : width;
+}
+
+/** Texts from outside must not break the line or reach a terminal as control codes. */
+export function plain(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
+}

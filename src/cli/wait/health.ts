@@ -1,0 +1,50 @@
+import type { WaitConfig } from '../../config.ts';
+import { openClusters, type Clusters, type FoundCluster } from '../clusters/clusters.ts';
+import { heardNobody } from '../finding.ts';
+import { lookAt } from '../look.ts';
+import type { Surroundings } from '../streams.ts';
+import type { Condition, Progress } from './wait.ts';
+
+/** The pod's member is a healthy voter, by what etcd answers from here; throws a UsageError. */
+export async function openHealth(
+  { guards, namespace, pod }: WaitConfig,
+  around: Surroundings,
+): Promise<Condition> {
+  const clusters = await openClusters(guards, namespace, around);
+  return { look: () => lookFor(pod, clusters), close: () => clusters.close() };
+}
+
+async function lookFor(pod: string, clusters: Clusters): Promise<Progress> {
+  const found = (await clusters.find()).filter(({ cluster }) =>
+    cluster.pods.some(({ name }) => name === pod),
+  );
+  const [only] = found;
+  const where = `in namespace ${clusters.namespace}`;
+  if (only === undefined) return waiting(`no guard ${where} has a pod ${pod} now`);
+  if (found.length > 1) return waiting(`${found.length} guards ${where} select ${pod}`);
+  return healthOf(pod, only);
+}
+
+async function healthOf(pod: string, { cluster }: FoundCluster): Promise<Progress> {
+  if (cluster.fault !== undefined) return waiting(`its cluster can't be asked: ${cluster.fault}`);
+  const { view, said } = await lookAt(cluster);
+  if (heardNobody(view)) {
+    const words = said.get(pod);
+    return waiting(
+      `no member answers from here${words === undefined ? '' : ` (${pod}: ${words})`}`,
+    );
+  }
+  if (view.list !== 'agreed') return waiting('no quorum of voters answers with one member list');
+  const member = view.members.find(({ pods }) => pods.includes(pod));
+  if (member === undefined) return waiting(`${pod} runs no member`);
+  if (member.learner) return waiting(`${pod} is a learner`);
+  if (member.health !== 'Healthy') {
+    return waiting(`${pod} is ${member.health.toLowerCase()} (${member.why})`);
+  }
+  const counts = `${view.healthyVoters}/${view.voters} voters are`;
+  return { reached: true, words: `${pod} is healthy; ${counts}` };
+}
+
+function waiting(words: string): Progress {
+  return { reached: false, words };
+}

@@ -1,0 +1,90 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { ANNOUNCED } from '../../../src/admission/announce.ts';
+import { explain } from '../../../src/cli/explain/explain.ts';
+import { EXPLANATIONS } from '../../../src/cli/explain/reasons.ts';
+import { REASONS } from '../../../src/decision/situation.ts';
+import { said } from '../said.ts';
+
+const DOCS = new URL('../../../docs/reasons.md', import.meta.url);
+
+const INTRODUCTION = `# Reasons
+
+<!-- Made from src/cli/explain/reasons.ts by UPDATE_DOCS=1 npx vitest run --project unit test/cli/explain -->
+
+What each reason means that answers, Events, metrics and logs give, and what to do about it. On the
+command line: \`etcd-guard explain REASON\`. [decision.md](decision.md) has the rules themselves.`;
+
+function page(): string {
+  const parts = EXPLANATIONS.map(({ reason, outcome, means, next }) =>
+    [`## ${reason}`, `_${outcome}_`, means, next.map((step) => `- ${step}`).join('\n')].join(
+      '\n\n',
+    ),
+  );
+  return `${[INTRODUCTION, ...parts].join('\n\n')}\n`;
+}
+
+it('docs/reasons.md says the same', async () => {
+  if (process.env['UPDATE_DOCS']) await writeFile(DOCS, page());
+  expect(await readFile(DOCS, 'utf8')).toBe(page());
+});
+
+describe('every reason', () => {
+  it.each([...REASONS, 'BadRequest', 'InternalError', ...Object.keys(ANNOUNCED)])(
+    '%s is explained, however it is written',
+    (reason) => {
+      const { streams, out, err } = said();
+      expect(explain({ command: 'explain', reason: reason.toLowerCase() }, streams)).toBe(0);
+      expect(err()).toBe('');
+      expect(out()).toMatch(new RegExp(`^${reason}: .+\n\n.+\n(.+\n)*\nWhat to do\n  - .+`));
+    },
+  );
+
+  it('stands in the list, once', () => {
+    const { streams, out } = said();
+    expect(explain({ command: 'explain', reason: null }, streams)).toBe(0);
+    const listed = out()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(' ')[0]);
+    expect(listed.slice(0, REASONS.length)).toEqual(REASONS);
+    expect(new Set(EXPLANATIONS.map(({ reason }) => reason)).size).toBe(EXPLANATIONS.length);
+  });
+
+  it('is a sentence or more, and fits a narrow terminal', () => {
+    for (const { reason, means, next } of EXPLANATIONS) {
+      const texts = [means, ...next];
+      expect(texts.filter((text) => !/^([A-Z]|etcd).*[.>)"\w-]$/.test(text))).toEqual([]);
+      const { streams, out } = said(40);
+      explain({ command: 'explain', reason }, streams);
+      expect(
+        Math.max(
+          ...out()
+            .split('\n')
+            .map(({ length }) => length),
+        ),
+      ).toBeLessThanOrEqual(40);
+    }
+  });
+});
+
+describe('what is no reason', () => {
+  it.each([
+    ['QuorumRisk', ' did you mean QuorumAtRisk or QuorumLost?'],
+    ['leader', ' did you mean LeaderProtected or LeadershipMoved or Learner?'],
+    ['Spard', ' did you mean Spared?'],
+  ])('%s: the near ones are named', (reason, hint) => {
+    const { streams, out, err } = said();
+    expect(explain({ command: 'explain', reason }, streams)).toBe(2);
+    expect(out()).toBe('');
+    expect(err()).toBe(
+      `etcd-guard: no reason is called '${reason}';${hint}\nTry: etcd-guard explain\n`,
+    );
+  });
+
+  it('may be near none', () => {
+    const { streams, err } = said();
+    expect(explain({ command: 'explain', reason: 'xyzzy' }, streams)).toBe(2);
+    expect(err()).toBe("etcd-guard: no reason is called 'xyzzy'\nTry: etcd-guard explain\n");
+  });
+});
