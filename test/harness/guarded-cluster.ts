@@ -18,7 +18,7 @@ import { until } from './until.ts';
 
 const MANIFESTS = fileURLToPath(new URL('../../deploy/webhook/', import.meta.url));
 /** Whom the shipped ClusterRoleBinding names. */
-const GUARD_USER = 'system:serviceaccount:etcd-guard:etcd-guard';
+export const GUARD_USER = 'system:serviceaccount:etcd-guard:etcd-guard';
 
 const entrySchema = z.object({
   pod: z.string(),
@@ -251,8 +251,7 @@ export class GuardedEtcd {
 
   /** The ledger, by pod uid. */
   async ledger(): Promise<Readonly<Record<string, Entry>>> {
-    const { status } = await this.#cluster.api.admin.get(this.guardPath);
-    return statusSchema.parse(status ?? {}).disruptedPods ?? {};
+    return ledgerIn(await this.#cluster.api.admin.get(this.guardPath));
   }
 
   async clearLedger(): Promise<void> {
@@ -340,6 +339,11 @@ export class GuardedEtcd {
   }
 }
 
+/** The entries of an EtcdGuard, by pod uid. */
+export function ledgerIn({ status }: KubeObject): Readonly<Record<string, Entry>> {
+  return statusSchema.parse(status ?? {}).disruptedPods ?? {};
+}
+
 /** The node that a member's pod is bound to. */
 export function nodeOf(member: string): string {
   return `node-of-${member}`;
@@ -355,7 +359,7 @@ async function startReplica(
 }
 
 /** The CRD, for API servers with and without CEL, and the guard's rights. */
-async function install(api: KubeApiserver, manifests: readonly string[]): Promise<void> {
+export async function install(api: KubeApiserver, manifests: readonly string[]): Promise<void> {
   for (const args of [
     ['apply', '--validate=false', '-f', `${MANIFESTS}10-crd.yaml`],
     ...['20-rbac.yaml', ...manifests].map((file) => ['apply', '-f', `${MANIFESTS}${file}`]),
