@@ -1,6 +1,5 @@
 import { access as accessFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GuardSourceError } from '../admission/guard-source.ts';
 import type { GuardsConfig } from '../config.ts';
 import { connectEtcd } from '../etcd/connect.ts';
 import { ApiError } from '../kubernetes/api/api.ts';
@@ -8,9 +7,22 @@ import { connectKubernetes, type KubernetesConnection } from '../kubernetes/api/
 import { ClusterReader } from '../kubernetes/guards/cluster-reader.ts';
 import { findClusterAccess, type ClusterAccess } from '../kubernetes/api/kube-config.ts';
 import { KubernetesSource } from '../kubernetes/guards/kubernetes-source.ts';
+import {
+  isOurs,
+  NAMESPACES,
+  scopeOf,
+  standardScope,
+  unprotectedIn,
+  WEBHOOK_CONFIGURATION,
+  WEBHOOK_CONFIGURATIONS,
+  type Scope,
+  type Unprotected,
+} from '../kubernetes/guards/protection.ts';
 import { UsageError } from './backend.ts';
 import { UNOBSERVED } from './guards.ts';
 import type { Surroundings } from './streams.ts';
+
+export { explained, isFromCluster, sentence } from './cluster-error.ts';
 
 /** The guards of a cluster, for one command's use; loading this file loads client-node. */
 export interface ClusterGuards {
@@ -94,38 +106,36 @@ async function exists(file: string): Promise<boolean> {
 /** Milliseconds; the API server itself waits up to 30 s for each webhook. */
 export const DRY_RUN_MS = 30_000;
 
-const PROTECT = 'etcd-guard.io/protect';
-const NAMESPACES = { prefix: '/api/v1', plural: 'namespaces', namespace: null };
-const NAMESPACE_MS = 2_000;
+const READ_MS = 2_000;
 
-/** A sentence if nobody judges deletions there, whatever its guards say; null too if we may not look. */
-export async function unprotected(
-  { api }: ClusterGuards,
-  namespace: string,
-): Promise<string | null> {
-  const object = await api.get(NAMESPACES, namespace, NAMESPACE_MS).catch(() => null);
-  if (object === null || object.metadata.labels?.[PROTECT] === 'enabled') return null;
-  return `Namespace ${namespace} is not labelled ${PROTECT}=enabled: the API server asks no guard about its pods.`;
+/** Tells why nobody judges deletions in a namespace; null: somebody does, or we may not look. */
+export type Protection = (namespace: string) => Promise<Unprotected | null>;
+
+/** Reads the webhook's configuration once and each namespace once, and only if it is asked about. */
+export function protection({ api }: ClusterGuards): Protection {
+  let scope: Promise<Scope> | undefined;
+  const found = new Map<string, Promise<Unprotected | null>>();
+  const find = async (name: string): Promise<Unprotected | null> => {
+    scope ??= webhookScope(api);
+    const object = await api.get(NAMESPACES, name, READ_MS).catch(() => null);
+    if (object === null) return null;
+    return unprotectedIn(await scope, { name, labels: object.metadata.labels ?? {} });
+  };
+  return (namespace) => {
+    const answer = found.get(namespace) ?? find(namespace);
+    found.set(namespace, answer);
+    return answer;
+  };
 }
 
-const WHAT_HELPS: Readonly<Partial<Record<ApiError['code'], string>>> = {
-  forbidden: 'docs/command-line.md lists the rights that this takes; --context chooses other ones.',
-  'not-found': 'Is this the right cluster? --context chooses another one.',
-  unreachable: 'Is it up, and is it the one that you mean? --context chooses another one.',
-  timeout: 'Try again once it answers.',
-};
-
-/** What to print for whatever keeps a command from an answer. */
-export function explained(error: unknown): string {
-  const cause = error instanceof GuardSourceError ? error.cause : error;
-  if (cause instanceof ApiError) {
-    const helps = WHAT_HELPS[cause.code];
-    return helps === undefined ? cause.message : `${cause.message}. ${helps}`;
+/** By its name, or else whichever configuration has a webhook of ours. */
+async function webhookScope(api: KubernetesConnection): Promise<Scope> {
+  try {
+    const all = await api.list(WEBHOOK_CONFIGURATIONS, {}, READ_MS);
+    const named = all.find(({ metadata: { name } }) => name === WEBHOOK_CONFIGURATION);
+    return scopeOf(named ?? all.find(isOurs) ?? null, WEBHOOK_CONFIGURATION);
+  } catch (error) {
+    if (error instanceof ApiError) return standardScope(WEBHOOK_CONFIGURATION);
+    throw error;
   }
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Those errors that say something about the cluster rather than about this program. */
-export function isFromCluster(error: unknown): error is ApiError | GuardSourceError {
-  return error instanceof ApiError || error instanceof GuardSourceError;
 }

@@ -54,10 +54,27 @@ export function answered(
       return { ...common, decision: 'deny', reason, message, warnings };
     }
     case 'unanswered': {
-      const { message } = answer;
+      const message = withAdvice(answer.message);
       return { ...common, decision: 'deny', reason: 'Unverifiable', message, warnings: [] };
     }
   }
+}
+
+const SERVICE = /https:\/\/(?<name>[-a-z0-9]+)\.(?<namespace>[-a-z0-9]+)\.svc\b/;
+
+/** The API server names the service that it asked, and why in vain; what to look at it can't know. */
+function withAdvice(message: string): string {
+  const { name = 'etcd-guard', namespace = 'etcd-guard' } = SERVICE.exec(message)?.groups ?? {};
+  const said = message.replace(/\.?$/, '.');
+  if (/x509|certificate/.test(message)) {
+    return `${said} Its certificate is not trusted: docs/operating.md, "Trouble with certificates", tells what to do.`;
+  }
+  const look = [
+    `kubectl -n ${namespace} get pods`,
+    `kubectl -n ${namespace} get endpoints ${name}`,
+    `kubectl -n ${namespace} logs deploy/${name} --tail=50`,
+  ];
+  return `${said} What to look at: ${look.join('; ')}.`;
 }
 
 /** False: it rests on nobody having answered, which may be so only from here. */

@@ -8,6 +8,7 @@ const MEMBER_MS = 2_000;
 /** A cluster as it answers now. */
 export interface Seen {
   readonly view: ClusterView;
+  readonly answers: ReadonlyMap<string, Answer>;
   /** What each pod's member said, in a few words. */
   readonly said: ReadonlyMap<string, string>;
 }
@@ -19,6 +20,7 @@ export async function lookAt(cluster: GuardedCluster): Promise<Seen> {
   const { maxRaftLag } = guard.policy;
   return {
     view: viewOf({ pods, answers, proof: null, reservations, maxRaftLag }),
+    answers,
     said: new Map(pods.map(({ name }) => [name, words(answers.get(name))])),
   };
 }

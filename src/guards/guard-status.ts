@@ -30,28 +30,33 @@ export interface ClusterStatus {
   readonly health: string | null;
   readonly quorum: number | null;
   readonly disruptionsAllowed: number;
+  /** Of the gravest condition that is not True; null: all is well. */
+  readonly reason: string | null;
   readonly members: readonly MemberStatus[];
   readonly conditions: readonly Condition[];
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
 
+/** What is found of the spec, apart from what etcd says. */
+export interface Acceptance extends Finding {
+  /** Every deletion is refused, whatever the cluster could spare. */
+  readonly refusesAll?: boolean;
+}
+
 /** The guarded pods by name, and what they answered. */
 export interface Answered {
   readonly pods: readonly { readonly name: string }[];
   readonly answers: ReadonlyMap<string, Answer>;
+  /** As `kubectl get pods -l` takes it; null: there is none. */
+  readonly selector?: string | null;
 }
 
-const NOBODY: Answered = { pods: [], answers: new Map() };
-
 /** What etcd's answers amount to; `now` is RFC 3339. */
-export function clusterStatus(
-  view: ClusterView,
-  now: string,
-  answered: Answered = NOBODY,
-): ClusterStatus {
+export function clusterStatus(view: ClusterView, now: string, answered: Answered): ClusterStatus {
   const leaderId = view.leader.kind === 'confirmed' ? view.leader.id : null;
   const leader = view.members.find(({ id }) => id === leaderId);
+  const all = conditions(reachable(view, answered), healthy(view), now);
   return {
     leader: leader === undefined ? null : podOf(leader),
     ...(view.list === 'agreed' ? counts(view) : NOT_COUNTED),
@@ -60,24 +65,60 @@ export function clusterStatus(
       ...view.members.map((member) => memberStatus(member, leaderId)),
       ...noMembers(view, answered),
     ].sort(byName),
-    conditions: conditions(reachable(view, answered), healthy(view), now),
+    conditions: all,
+    reason: gravest(all),
   };
 }
 
 /** Of a cluster that could not be asked, because of this fault; nobody may be disrupted. */
 export function unaskedStatus(fault: string, now: string): ClusterStatus {
+  const all = conditions(
+    { status: 'False', reason: 'NotAsked', message: fault },
+    NOT_KNOWN_TO_BE_HEALTHY,
+    now,
+  );
   return {
     leader: null,
     ...NOT_COUNTED,
     disruptionsAllowed: 0,
     members: [],
-    conditions: conditions(
-      { status: 'False', reason: 'NotAsked', message: fault },
-      { status: 'Unknown', reason: 'NotReachable', message: fault },
-      now,
-    ),
+    conditions: all,
+    reason: gravest(all),
   };
 }
+
+/** The status with its third condition. */
+export function withAcceptance(
+  status: ClusterStatus,
+  { refusesAll = false, ...accepted }: Acceptance,
+  now: string,
+): ClusterStatus {
+  const all: readonly Condition[] = [
+    ...status.conditions,
+    { type: 'Accepted', ...accepted, lastTransitionTime: now },
+  ];
+  return {
+    ...status,
+    ...(refusesAll && { disruptionsAllowed: 0 }),
+    conditions: all,
+    reason: gravest(all),
+  };
+}
+
+/** What is not accepted may not be protected at all; who does not answer can't be judged. */
+const GRAVEST_FIRST: readonly Condition['type'][] = ['Accepted', 'Reachable', 'Healthy'];
+
+function gravest(all: readonly Condition[]): string | null {
+  const wrong = all.filter(({ status }) => status !== 'True');
+  const [first] = GRAVEST_FIRST.flatMap((type) => wrong.filter((one) => one.type === type));
+  return first?.reason ?? null;
+}
+
+const NOT_KNOWN_TO_BE_HEALTHY: Finding = {
+  status: 'Unknown',
+  reason: 'NotReachable',
+  message: "can't be told while Reachable is not True",
+};
 
 const NOT_COUNTED = { voters: null, healthyVoters: null, health: null, quorum: null };
 
@@ -142,15 +183,26 @@ function reachable({ list }: ClusterView, answered: Answered): Finding {
         message: 'the pods answer for more than one cluster or member list',
       };
     case 'none':
+      if (answered.pods.length === 0) return noPods(answered);
       return {
         status: 'False',
         reason: 'NoAgreedMemberList',
-        message: [UNREACHABLE, ...silences(answered)].join('; '),
+        message: ['no quorum of voters answers with one member list', ...silences(answered)].join(
+          '; ',
+        ),
       };
   }
 }
 
-const UNREACHABLE = 'no quorum of voters answers with one member list';
+function noPods({ selector = null }: Answered): Finding {
+  return { status: 'False', reason: 'NoPodSelected', message: nothingSelected(selector) };
+}
+
+/** Of a selector as `kubectl get pods -l` takes it. */
+export function nothingSelected(selector: string | null): string {
+  const which = selector === null ? '' : ` (${selector})`;
+  return `no pod of this namespace matches spec.selector${which}`;
+}
 
 function silences({ pods, answers }: Answered): readonly string[] {
   return pods.flatMap(({ name }) => {
@@ -160,9 +212,7 @@ function silences({ pods, answers }: Answered): readonly string[] {
 }
 
 function healthy(view: ClusterView): Finding {
-  if (view.list !== 'agreed') {
-    return { status: 'Unknown', reason: 'NotReachable', message: UNREACHABLE };
-  }
+  if (view.list !== 'agreed') return NOT_KNOWN_TO_BE_HEALTHY;
   const { reason, sentence } = leadership(view);
   const sick = view.members.filter(({ learner, health }) => !learner && health !== 'Healthy');
   const faults = sick.map((member) => `${podOf(member)}: ${member.why}`);

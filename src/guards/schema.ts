@@ -69,7 +69,7 @@ export function isSatisfiable(selector: LabelSelector, context: z.RefinementCtx)
 
 /** Near misses of the two words; taken for the names of users, they would match nobody. */
 const NEAR_MISS = /^(eviction|controller)s?$/i;
-const CALLERS: readonly string[] = ['Evictions', 'Controllers'];
+const CALLERS: ReadonlySet<string> = new Set(['Evictions', 'Controllers']);
 
 /** `group:` alone, or with a blank after it, would match nobody and look as if it did. */
 const handOffEntry = z
@@ -79,7 +79,7 @@ const handOffEntry = z
   .regex(/^\S(.*\S)?$/, 'must not begin or end with a blank')
   .refine((entry) => !/^group:(\s|$)/.test(entry), 'needs the name of a group right after group:')
   .refine(
-    (entry) => CALLERS.includes(entry) || !NEAR_MISS.test(entry),
+    (entry) => CALLERS.has(entry) || !NEAR_MISS.test(entry),
     'is no user: the words are Evictions and Controllers',
   );
 

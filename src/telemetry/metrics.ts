@@ -139,7 +139,7 @@ export const METRICS = {
   voters: {
     name: 'etcdguard_cluster_voters',
     type: 'gauge',
-    what: 'Voting members in the member list, by health as last seen. Learners are not counted; nor is anybody while no quorum gives a member list.',
+    what: 'Voting members in the member list, by health as last seen. Learners are not counted. While no quorum gives a member list, those of the last one are unknown.',
     absent: NOT_LOOKED_AT,
     labels: { ...GUARD, health: HEALTHS },
     from: KEEPER,

@@ -77,6 +77,8 @@ export class Recorder implements EtcdRequestObserver {
   readonly #reloadFailures = this.#counter(METRICS.reloadFailures);
   /** By guard: who was last seen to lead. */
   readonly #leaders = new Map<string, string>();
+  /** By guard: how many voters the last member list had that was agreed on. */
+  readonly #lastVoters = new Map<string, number>();
   /** Guards that are gone, and since when; their counters are still there. */
   readonly #removed = new Map<string, GuardLabels & { readonly at: number }>();
 
@@ -152,6 +154,7 @@ export class Recorder implements EtcdRequestObserver {
     this.#hasLeader.remove({ namespace, guard });
     this.#disruptionsAllowed.remove({ namespace, guard });
     this.#leaders.delete(keyOf({ namespace, guard }));
+    this.#lastVoters.delete(keyOf({ namespace, guard }));
   }
 
   /** Whether this process is the one that looks at clusters. */
@@ -195,11 +198,19 @@ export class Recorder implements EtcdRequestObserver {
     this.#etcdDuration.observe({ method, outcome }, seconds);
   }
 
-  cluster({ namespace, guard }: GuardLabels, view: ClusterView): void {
+  /** `lastKnown` are the voters of the last member list that was agreed on; without it, that was seen here. */
+  cluster(
+    { namespace, guard }: GuardLabels,
+    view: ClusterView,
+    lastKnown = this.#lastVoters.get(keyOf({ namespace, guard })) ?? null,
+  ): void {
+    const agreed = view.list === 'agreed';
+    if (agreed) this.#lastVoters.set(keyOf({ namespace, guard }), view.voters);
     const voters = view.members.filter(({ learner }) => !learner);
     for (const health of ['Healthy', 'Unhealthy', 'Unknown'] as const) {
       const count = voters.filter((member) => member.health === health).length;
-      this.#voters.set({ namespace, guard, health: lowerCase(health) }, count);
+      const former = agreed || health !== 'Unknown' ? 0 : (lastKnown ?? 0);
+      this.#voters.set({ namespace, guard, health: lowerCase(health) }, count + former);
     }
     this.#hasLeader.set({ namespace, guard }, view.leader.kind === 'confirmed' ? 1 : 0);
     this.#leaderChanges.inc({ namespace, guard }, this.#hasChanged({ namespace, guard }, view));

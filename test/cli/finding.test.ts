@@ -22,3 +22,18 @@ it('gives the guard’s own reason', () => {
     message: 'The API server and its webhooks would let etcd-1 go.',
   });
 });
+
+it('says what to look at where the guard does not answer, by the service that was asked', () => {
+  const called = 'failed calling webhook "pods.etcd-guard.io": Post';
+  const hangs = `${called} "https://guard.ops.svc:443/validate?timeout=10s": context deadline exceeded`;
+  const expected = { guard: null, mustBeJudged: true };
+  const found = answered({ kind: 'unanswered', message: hangs }, 'etcd-1', expected);
+  expect(found).toMatchObject({ decision: 'deny', reason: 'Unverifiable' });
+  expect(found.message).toBe(
+    `${hangs}. What to look at: kubectl -n ops get pods; kubectl -n ops get endpoints guard; kubectl -n ops logs deploy/guard --tail=50.`,
+  );
+  const untrusted = `${called} "https://127.0.0.1:8443/": x509: certificate signed by unknown authority`;
+  expect(
+    answered({ kind: 'unanswered', message: untrusted }, 'etcd-1', expected).message,
+  ).toContain('Trouble with certificates');
+});

@@ -555,7 +555,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           cluster.replicas,
           secure,
           first.name,
-          cantTell(secure, first.name, `${title} does not exist`, mend),
+          cantTell(secure, first.name, `${title} does not exist; it is to have the keys .+`, mend),
         );
         const { caFile = '' } = secure.etcd.certificates ?? {};
         const ca = await readFile(caFile, 'utf8');
@@ -635,7 +635,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           cluster.replicas,
           locked,
           first.name,
-          cantTell(locked, first.name, `${title} does not exist`, mend),
+          cantTell(locked, first.name, `${title} does not exist; it is to have the keys .+`, mend),
         );
         await writeSecret(cluster, 'etcd-auth', { username: 'root' });
         await bothSay(

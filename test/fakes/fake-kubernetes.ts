@@ -200,14 +200,25 @@ export class FakeKubernetes implements KubernetesApi {
       KINDS[kind]?.plural === resource.plural &&
       (resource.namespace === null || metadata.namespace === resource.namespace) &&
       meets(metadata.labels ?? {});
+    const shown = new Set<string>();
     const listener = (object: KubernetesObject, gone: boolean): void => {
-      if (!concerns(object)) return;
-      if (gone) events.onGone(structuredClone(object));
-      else events.onChanged(structuredClone(object));
+      const { uid } = object.metadata;
+      const known = shown.has(uid);
+      // What no longer meets the selector is gone for whoever watches it.
+      if (gone || !concerns(object)) {
+        if (!known) return;
+        shown.delete(uid);
+        events.onGone(structuredClone(object));
+      } else {
+        shown.add(uid);
+        events.onChanged(structuredClone(object));
+      }
     };
     this.#watches.add(listener);
-    const listed = [...this.#objects].filter(([key]) => key.startsWith(prefix));
-    events.onListed(listed.map(([, object]) => structuredClone(object)).filter(concerns));
+    const all = [...this.#objects].filter(([key]) => key.startsWith(prefix));
+    const listed = all.map(([, object]) => structuredClone(object)).filter(concerns);
+    for (const { metadata } of listed) shown.add(metadata.uid);
+    events.onListed(listed);
     return { stop: () => void this.#watches.delete(listener) };
   }
 

@@ -83,3 +83,32 @@ export function secretObject(name: string, data: Readonly<Record<string, string>
     ),
   };
 }
+
+/** A namespace with these labels; those that have the webhook asked, unless told otherwise. */
+export function namespaceObject(
+  name: string,
+  labels: Readonly<Record<string, string>> = { 'etcd-guard.io/protect': 'enabled' },
+) {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}
+
+/** The webhook's configuration as it is shipped, with another namespaceSelector where one is given. */
+export function webhookObject(
+  namespaceSelector: unknown = {
+    matchExpressions: [
+      { key: 'etcd-guard.io/protect', operator: 'In', values: ['enabled'] },
+      { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['etcd-guard'] },
+    ],
+  },
+) {
+  const asked = [
+    { apiGroups: [''], apiVersions: ['v1'], operations: ['DELETE'], resources: ['pods'] },
+    { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods/eviction'] },
+  ];
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingWebhookConfiguration',
+    metadata: { name: 'etcd-guard' },
+    webhooks: [{ name: 'pods.etcd-guard.io', rules: asked, namespaceSelector }],
+  };
+}

@@ -1,58 +1,60 @@
-import type { GuardsConfig } from '../../config.ts';
+import type { CheckConfig, GuardsConfig, Via } from '../../config.ts';
 import type { Guard } from '../../decision/situation.ts';
 import { podsIn } from '../../kubernetes/guards/cluster-reader.ts';
 import { livePod, type LivePod } from '../../kubernetes/guards/live-pod.ts';
-import type { Checked, Checking } from './check.ts';
 import {
   DRY_RUN_MS,
   explained,
   isFromCluster,
   openClusterGuards,
-  unprotected,
+  protection,
   type ClusterGuards,
 } from '../cluster-guards.ts';
 import { answered, isConclusive, judged, type Expected, type Finding } from '../finding.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
+import type { Surroundings } from '../streams.ts';
+import type { Checks, Question } from './checks.ts';
+import { whereNobodyIsAsked } from './nobody-asked.ts';
 
 const READ_MS = 10_000;
 
 /** Whom to ask about which pod. */
-interface Question extends Checking {
+interface Asked extends Omit<Question, 'pod'> {
+  readonly via: Via;
   readonly guards: ClusterGuards;
   readonly pod: LivePod;
 }
 
-/** `check` of a pod as it is now; rejects with a sentence if nobody can be asked. */
-export async function checkInCluster(
+/** Checks of pods as they are now; throws a UsageError, and an answer rejects with a sentence if nobody can be asked. */
+export async function checksInCluster(
   config: Extract<GuardsConfig, { kind: 'cluster' }>,
-  checking: Checking,
-): Promise<Checked> {
-  const guards = await openClusterGuards(config, checking.around.environment);
-  const namespace = checking.config.namespace ?? guards.namespace;
-  try {
-    const object = await guards.api.get(podsIn(namespace), checking.config.pod, READ_MS);
-    const pod = object === null ? null : livePod(object);
-    if (pod === null) return { namespace, finding: null };
-    const [finding, notAsked] = await Promise.all([
-      ask({ ...checking, guards, pod }),
-      unprotected(guards, namespace),
-    ]);
-    return { namespace, finding: warned(finding, notAsked) };
-  } catch (error) {
-    throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
-  } finally {
-    guards.close();
-  }
+  { namespace: wanted, via }: Pick<CheckConfig, 'namespace' | 'via'>,
+  environment: Surroundings['environment'],
+): Promise<Checks> {
+  const guards = await openClusterGuards(config, environment);
+  const namespace = wanted ?? guards.namespace;
+  return {
+    async ask(question) {
+      try {
+        const object = await guards.api.get(podsIn(namespace), question.pod, READ_MS);
+        const pod = object === null ? null : livePod(object);
+        if (pod === null) return { namespace, finding: null };
+        const [finding, unprotected] = await Promise.all([
+          ask({ ...question, via, guards, pod }),
+          protection(guards)(namespace),
+        ]);
+        if (finding === null) return { namespace, finding };
+        return { namespace, finding: whereNobodyIsAsked(finding, question.pod, unprotected) };
+      } catch (error) {
+        throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
+      }
+    },
+    close: () => guards.close(),
+  };
 }
 
-/** Nobody needs to hear it of a pod that no guard selects. */
-function warned(finding: Finding | null, notAsked: string | null): Finding | null {
-  if (finding === null || notAsked === null || finding.guard === null) return finding;
-  return { ...finding, warnings: [...finding.warnings, notAsked] };
-}
-
-function ask(question: Question): Promise<Finding | null> {
-  switch (question.config.via) {
+function ask(question: Asked): Promise<Finding | null> {
+  switch (question.via) {
     case 'direct':
       return directly(question);
     case 'webhook':
@@ -62,13 +64,13 @@ function ask(question: Question): Promise<Finding | null> {
   }
 }
 
-async function directly({ operation, guards, pod }: Question): Promise<Finding> {
+async function directly({ operation, guards, pod }: Asked): Promise<Finding> {
   return judged(await judgePod(subjectFor(pod.snapshot, operation), guards.source));
 }
 
 /** What can't be judged from here, the guard itself may be able to judge. */
-async function directlyIfPossible(question: Question): Promise<Finding | null> {
-  const { streams } = question.around;
+async function directlyIfPossible(question: Asked): Promise<Finding | null> {
+  const { note } = question;
   const direct = await directly(question).catch((error: unknown) => {
     if (isFromCluster(error)) return { error };
     throw error;
@@ -78,18 +80,26 @@ async function directlyIfPossible(question: Question): Promise<Finding | null> {
   const expected = 'error' in direct ? UNKNOWN : expectedOf(direct.guard, question.pod);
   try {
     const finding = await throughWebhook(question, expected);
-    streams.err(`etcd-guard: it can't be judged from here, so the API server was asked: ${why}\n`);
+    note(askedInstead(why, finding));
     return finding;
   } catch (error) {
     if (!isFromCluster(error)) throw error;
     const nor = `etcd-guard: asking the API server instead failed: ${explained(error)}\n`;
     if ('error' in direct) {
-      streams.err(nor);
+      note(nor);
       throw direct.error;
     }
-    streams.err(nor);
+    note(nor);
     return unsure(direct);
   }
+}
+
+/** What is told beside the answer: why it is the API server's. Nothing is said twice. */
+function askedInstead(why: string, finding: Finding | null): string {
+  if (finding?.message === why) {
+    return "etcd-guard: it can't be judged from here, and the guard, asked through the API server, says the same:\n";
+  }
+  return `etcd-guard: it can't be judged from here: ${why}\netcd-guard: so the API server was asked, which says:\n`;
 }
 
 /** Allowed only because nobody answers from here: that is no answer. */
@@ -101,7 +111,7 @@ function unsure(direct: Finding): Finding {
 
 /** null: the pod has gone meanwhile. */
 async function throughWebhook(
-  { operation, guards, pod }: Question,
+  { operation, guards, pod }: Asked,
   expected: Expected,
 ): Promise<Finding | null> {
   const { namespace, name } = pod.snapshot;
@@ -117,7 +127,7 @@ function expectedOf(guard: Guard | null, { snapshot }: LivePod): Expected {
   return { guard, mustBeJudged: guard !== null && !snapshot.terminating };
 }
 
-async function guardOf({ guards, pod }: Question): Promise<Expected> {
+async function guardOf({ guards, pod }: Asked): Promise<Expected> {
   try {
     const { clusters } = await guards.source.read(subjectFor(pod.snapshot, 'delete'), READ_MS);
     return expectedOf(clusters[0]?.guard ?? null, pod);

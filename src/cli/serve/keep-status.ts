@@ -22,6 +22,8 @@ export interface KeepStatusContext {
   /** What the Lease calls its holder; null: the host's name. */
   readonly podName: string | null;
   readonly roleLabels: boolean;
+  /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
+  readonly webhookConfiguration: string;
 }
 
 /** A replica that knows the guards, and keeps their status while it holds the Lease. */
@@ -38,7 +40,7 @@ const DEFAULT_NAMESPACE = 'etcd-guard';
 
 /** Begins at once. Nothing that goes wrong here keeps a review from being answered. */
 export function keepStatus(context: KeepStatusContext): KeptStatus {
-  const { api, reader, recorder, log, roleLabels } = context;
+  const { api, reader, recorder, log, roleLabels, webhookConfiguration } = context;
   const warnings = new Warnings(log);
   const looked = new LookedAt(recorder);
   const guards = new WatchedGuards(api, {
@@ -57,6 +59,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
     api,
     reader,
     guards,
+    webhookConfiguration,
     nowMs: () => Date.now(),
     mayWrite: () => lease.held,
     roleLabels,
@@ -120,17 +123,17 @@ function labelsOf({ namespace, name }: GuardName): GuardLabels {
 /** The gauges of the guards that this replica has looked at: no other has them. */
 class LookedAt {
   readonly #recorder: Recorder;
-  readonly #rows = new Map<string, GuardLabels & Omit<Looked, 'view'>>();
+  readonly #rows = new Map<string, GuardLabels & Pick<Looked, 'reservations' | 'pods'>>();
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
     recorder.readAtScrape(() => this.#rows.values());
   }
 
-  at(guard: GuardName, { view, reservations, pods }: Looked): void {
+  at(guard: GuardName, { view, voters, reservations, pods }: Looked): void {
     const labels = labelsOf(guard);
     this.#rows.set(guardKey(guard), { ...labels, reservations, pods });
-    this.#recorder.cluster(labels, view);
+    this.#recorder.cluster(labels, view, voters);
   }
 
   forget(guard: GuardName): void {

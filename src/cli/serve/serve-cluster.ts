@@ -18,6 +18,8 @@ export interface ClusterContext {
   readonly recorder: Recorder;
   readonly log: Logger;
   readonly roleLabels: boolean;
+  /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
+  readonly webhookConfiguration: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

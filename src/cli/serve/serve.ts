@@ -39,6 +39,7 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
             log,
             environment,
             roleLabels: config.roleLabels,
+            webhookConfiguration: config.certificate.configuration,
           });
     await run(config, backend, { streams, version, recorder, log });
     return 0;

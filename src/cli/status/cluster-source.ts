@@ -1,18 +1,31 @@
 import type { GuardedCluster } from '../../admission/guard-source.ts';
 import type { GuardsConfig, StatusConfig } from '../../config.ts';
-import { clusterStatus as statusOf, unaskedStatus } from '../../guards/guard-status.ts';
+import {
+  clusterStatus as statusOf,
+  nothingSelected,
+  unaskedStatus,
+  withAcceptance,
+  type Acceptance,
+  type ClusterStatus,
+} from '../../guards/guard-status.ts';
 import { ApiError, type KubernetesObject } from '../../kubernetes/api/api.ts';
 import type { ClusterReading, Look } from '../../kubernetes/guards/cluster-reader.ts';
 import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import type { LivePod } from '../../kubernetes/guards/live-pod.ts';
+import { selectorText } from '../../kubernetes/guards/selector-text.ts';
+import { withLastKnown } from '../../kubernetes/status/last-known.ts';
+import { acceptance } from '../../kubernetes/status/spec-acceptance.ts';
+import { knownGuard, type KnownGuard } from '../../kubernetes/status/watched-guards.ts';
 import { Slots } from '../../sharing/slots.ts';
 import {
   DRY_RUN_MS,
   explained,
   isFromCluster,
   openClusterGuards,
-  unprotected,
+  protection,
+  sentence,
   type ClusterGuards,
+  type Protection,
 } from '../cluster-guards.ts';
 import {
   podStatus,
@@ -24,7 +37,7 @@ import {
 import { answered, heardNobody, isConclusive, judged, type Finding } from '../finding.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
 import { lookAt, notesOn, type Seen } from '../look.ts';
-import { lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
+import { lastKnownNote, lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
 import type { Surroundings } from '../streams.ts';
 
 const LOOK_MS = 10_000;
@@ -40,13 +53,15 @@ export async function clusterStatus(
   const guards = await openClusterGuards(config, environment);
   const namespace = allNamespaces ? null : (wanted ?? guards.namespace);
   const looks = new Slots(AT_ONCE);
-  const asking = { guards, via, dryRuns: new Slots(AT_ONCE) };
+  const dryRuns = new Slots(AT_ONCE);
   return {
     namespace,
     async look() {
       try {
         const objects = await guards.api.list(guardsIn(namespace), {}, LOOK_MS);
         const chosen = objects.filter(({ metadata }) => name === null || metadata.name === name);
+        const neighbours = objects.filter(isGuarding).map(knownGuard);
+        const asking = { guards, via, dryRuns, neighbours, protectedBy: protection(guards) };
         return await Promise.all(chosen.map((object) => looks.run(() => look(object, asking))));
       } catch (error) {
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
@@ -60,55 +75,64 @@ interface Asking {
   readonly guards: ClusterGuards;
   readonly via: StatusConfig['via'];
   readonly dryRuns: Slots;
+  /** All guards that were listed, and guard something. */
+  readonly neighbours: readonly KnownGuard[];
+  readonly protectedBy: Protection;
+}
+
+function isGuarding({ metadata }: KubernetesObject): boolean {
+  return metadata.deletionTimestamp === undefined;
+}
+
+/** What a look found, and what is to be said of the spec. */
+interface Found extends Look {
+  readonly object: KubernetesObject;
+  readonly accepted: Acceptance;
 }
 
 /** Its time begins now. */
 async function look(object: KubernetesObject, asking: Asking): Promise<Shown> {
-  const { guards, via } = asking;
-  const { namespace = '' } = object.metadata;
+  const { guards, via, neighbours, protectedBy } = asking;
+  const { namespace = '', name } = object.metadata;
   const endsAtMs = performance.now() + LOOK_MS;
-  const [found, notAsked] = await Promise.all([
+  const [seen, unprotected] = await Promise.all([
     guards.reader.look(object, () => Math.max(0, endsAtMs - performance.now())),
-    unprotected(guards, namespace),
+    protectedBy(namespace),
   ]);
+  const others = neighbours.filter((one) => one.namespace === namespace && one.name !== name);
+  const { reading } = seen;
+  const accepted = acceptance({ object, reading, others, unprotected });
+  const found: Found = { ...seen, object, accepted };
   const shown =
-    via === 'webhook'
-      ? await throughWebhook(object, found, asking)
-      : await directly(object, { found, guards, mayFallBack: via === 'auto' });
-  const deleted =
-    object.metadata.deletionTimestamp === undefined
-      ? []
-      : ['It is being deleted, and so guards nothing.'];
-  return {
-    ...shown,
-    notes: [...deleted, ...shown.notes, ...(notAsked === null ? [] : [notAsked])],
-  };
+    via === 'webhook' ? await throughWebhook(found, asking) : await directly(found, asking);
+  const deleted = isGuarding(object) ? [] : ['It is being deleted, and so guards nothing.'];
+  const wrong = NOTED.has(accepted.reason) ? [sentence(accepted.message)] : [];
+  return { ...shown, notes: [...deleted, ...shown.notes, ...wrong] };
 }
 
-interface Looking {
-  readonly found: Look;
-  readonly guards: ClusterGuards;
-  /** To what the guard has recorded, where nobody answers from here. */
-  readonly mayFallBack: boolean;
-}
+/** What nothing else says of a guard. */
+const NOTED: ReadonlySet<string> = new Set([
+  'NamespaceNotLabelled',
+  'WebhookNotRegistered',
+  'OverlapsAnotherGuard',
+  'FieldsIgnored',
+]);
 
-async function directly(
-  object: KubernetesObject,
-  { found, guards, mayFallBack }: Looking,
-): Promise<Shown> {
-  const { cluster, reading } = found;
+/** Where nobody answers from here, what the guard has recorded is shown, unless only etcd is to be asked. */
+async function directly(found: Found, { guards, via }: Asking): Promise<Shown> {
+  const { cluster, reading, object } = found;
   const [seen, findings] = await Promise.all([
     cluster.fault === undefined && reading !== null ? lookAt(cluster) : null,
     Promise.all(podsOf(reading).map((pod) => judgeDirectly(pod, guards))),
   ]);
-  if (mayFallBack && isNobody(seen) && hasRecord(object)) {
+  if (via === 'auto' && isNobody(seen) && hasRecord(object)) {
     return recorded(object, whyNobody(cluster, seen), {
       pods: findings.map(([pod, finding]) => unlessInconclusive(pod, finding)),
       hint: [ASK_THE_API_SERVER],
     });
   }
   const pods = findings.map(([pod, finding]) => podStatus(pod, finding));
-  return seen === null ? unasked(object, cluster, pods) : asked(object, seen, pods);
+  return seen === null ? unasked(found, pods) : asked(found, seen, pods);
 }
 
 const ASK_THE_API_SERVER =
@@ -119,39 +143,63 @@ function isNobody(seen: Seen | null): boolean {
   return seen === null || (seen.said.size > 0 && heardNobody(seen.view));
 }
 
-function asked(object: KubernetesObject, seen: Seen, pods: readonly PodStatus[]): Shown {
-  const { view, said } = seen;
+function asked(found: Found, seen: Seen, pods: readonly PodStatus[]): Shown {
+  const { object, cluster, reading } = found;
+  const { view, said, answers } = seen;
   const agreed = view.list === 'agreed';
-  const status = withTimesOf(object, statusOf(view, new Date().toISOString()));
+  const selector = reading === null ? null : selectorText(reading.guard.spec.selector);
+  const now = new Date().toISOString();
+  const status = completed(found, statusOf(view, now, { pods: cluster.pods, answers, selector }));
+  const nothing = said.size === 0 && selector !== null;
   return {
     title: titleOf(object),
     item: { ...itemOf(object, pods), status },
     said: agreed ? null : said,
     leaderless: view.leader.kind === 'leaderless',
-    notes: notesOn(seen),
+    notes: [
+      ...(nothing ? [sentence(nothingSelected(selector))] : notesOn(seen)),
+      ...lastKnownNotes(object, agreed ? null : status),
+    ],
     sure: agreed && isSure(pods),
   };
 }
 
-function unasked(
-  object: KubernetesObject,
-  { fault = 'its pods are not known' }: GuardedCluster,
-  pods: readonly PodStatus[],
-): Shown {
-  const status = withTimesOf(object, unaskedStatus(fault, new Date().toISOString()));
+function unasked(found: Found, pods: readonly PodStatus[]): Shown {
+  const { object, cluster } = found;
+  const { fault = 'its pods are not known' } = cluster;
+  const status = completed(found, unaskedStatus(fault, new Date().toISOString()));
   return {
     title: titleOf(object),
     item: { ...itemOf(object, pods), status },
     said: null,
     leaderless: false,
-    notes: [`It can't be asked: ${fault}.`],
+    notes: [`It can't be asked: ${fault}.`, ...lastKnownNotes(object, status)],
     sure: false,
   };
 }
 
+/** With what the guard itself would add to it. */
+function completed(
+  { object, accepted, cluster, reading }: Found,
+  status: ClusterStatus,
+): ClusterStatus {
+  const known = withLastKnown(status, {
+    before: shownIn(object),
+    generation: object.metadata.generation ?? 0,
+    pods: reading === null ? null : cluster.pods.map(({ name }) => name),
+  });
+  return withTimesOf(object, withAcceptance(known, accepted, new Date().toISOString()));
+}
+
+/** null: the voters are those of now. */
+function lastKnownNotes(object: KubernetesObject, status: ClusterStatus | null): readonly string[] {
+  if (status === null || status.voters === null) return [];
+  const note = lastKnownNote(object, Date.now());
+  return note === null ? [] : [note];
+}
+
 async function throughWebhook(
-  object: KubernetesObject,
-  { reading }: Look,
+  { object, reading }: Found,
   { guards, dryRuns }: Asking,
 ): Promise<Shown> {
   const pods = await Promise.all(
@@ -167,9 +215,9 @@ function recorded(
   why: string,
   { pods, hint }: { readonly pods: readonly PodStatus[]; readonly hint: readonly string[] },
 ): Shown {
-  const note = hasRecord(object)
-    ? recordedNote(object, why, Date.now())
-    : `${why}, and the guard has recorded no status yet.`;
+  const notes = hasRecord(object)
+    ? [recordedNote(object, why, Date.now()), ...lastKnownRecord(object)]
+    : [`${sentence(why)} Nor has the guard written down anything of the cluster yet.`];
   return {
     title: titleOf(object),
     item: {
@@ -179,14 +227,21 @@ function recorded(
     },
     said: null,
     leaderless: false,
-    notes: [note, ...hint],
+    notes: [...notes, ...hint],
     sure: isSure(pods),
   };
 }
 
-/** A status that only holds reservations says nothing of the cluster. */
+/** A status that only holds reservations, or says that nobody answered, says nothing of the cluster. */
 function hasRecord(object: KubernetesObject): boolean {
-  return (shownIn(object).conditions ?? []).length > 0 || shownIn(object).voters !== undefined;
+  return shownIn(object).voters !== undefined;
+}
+
+function lastKnownRecord(object: KubernetesObject): readonly string[] {
+  const reachable = shownIn(object).conditions?.find(({ type }) => type === 'Reachable');
+  if (reachable === undefined || reachable.status === 'True') return [];
+  const note = lastKnownNote(object, Date.now());
+  return note === null ? [] : [note];
 }
 
 function whyNobody(

@@ -46,7 +46,10 @@ async function look(one: FileGuard, source: FileSource): Promise<Shown> {
       kind: 'EtcdGuard',
       metadata: { name: guard.name, namespace: guard.namespace },
       spec: loaded.document.spec,
-      status: clusterStatus(seen.view, new Date().toISOString()),
+      status: clusterStatus(seen.view, new Date().toISOString(), {
+        pods: cluster.pods,
+        answers: seen.answers,
+      }),
       pods,
     },
     said: agreed ? null : seen.said,

@@ -16,6 +16,17 @@ export function lastWritten({ metadata }: KubernetesObject): string | null {
   return times.toSorted().at(-1) ?? null;
 }
 
+/** Since when the voters that are shown are only those that were last known; null: they are not. */
+export function lastKnownNote(object: KubernetesObject, nowMs: number): string | null {
+  const { voters, conditions = [] } = shownIn(object);
+  const reachable = conditions.find(({ type }) => type === 'Reachable');
+  if (voters === undefined || reachable === undefined) return null;
+  const what = 'Voters and quorum are those of the last member list that a quorum agreed on';
+  if (reachable.status === 'True') return `${what}.`;
+  const at = reachable.lastTransitionTime;
+  return `${what}, known until ${at} (${ageOf(nowMs - Date.parse(at))} ago).`;
+}
+
 /** How old a recorded status is, and what that means; `why` is the reason to show it. */
 export function recordedNote(object: KubernetesObject, why: string, nowMs: number): string {
   const at = lastWritten(object);

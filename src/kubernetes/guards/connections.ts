@@ -104,10 +104,18 @@ export class Connections {
       if (object !== null) return { title, object };
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      throw new Unusable(`${title} can't be read: ${error.message}`, mayPass(error));
+      throw new Unusable(`${title} can't be read: ${whyNot(error)}`, mayPass(error));
     }
-    throw new Unusable(`${title} does not exist`);
+    throw new Unusable(`${title} does not exist; it is to have the keys ${KEYS[field]}`);
   }
+}
+
+const KEYS = { tls: 'ca.crt, tls.crt and tls.key', auth: 'username and password' };
+
+/** The right is named by what it is to; the API server's own words only repeat that. */
+function whyNot({ code, message }: ApiError): string {
+  if (code !== 'forbidden') return message;
+  return 'no permission "get" on it (deploy/webhook/components/secrets gives it to etcd-guard)';
 }
 
 /** Says why there are no settings, in words that a refusal can repeat. */

@@ -59,10 +59,10 @@ function wordedAs(next: GuardStatus, { conditions = [] }: GuardStatus): GuardSta
 
 function shownStatus({ object, status }: Seen): GuardStatus {
   const { generation = 0 } = object.metadata;
-  const { leader, voters, healthyVoters, health, quorum, disruptionsAllowed } = status;
+  const { leader, voters, healthyVoters, health, quorum, disruptionsAllowed, reason } = status;
   return {
     observedGeneration: generation,
-    ...withoutNull({ leader, voters, healthyVoters, health, quorum }),
+    ...withoutNull({ reason, leader, voters, healthyVoters, health, quorum }),
     disruptionsAllowed,
     members: status.members.map((member) => ({
       ...withoutNull({ pod: member.pod, name: member.name, id: member.id }),

@@ -1,42 +1,41 @@
-import type { Condition } from '../../guards/guard-status.ts';
+import { nothingSelected, type Acceptance } from '../../guards/guard-status.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
 import type { KubernetesObject } from '../api/api.ts';
 import { invalidGuard, type ClusterReading } from '../guards/cluster-reader.ts';
 import { decodeGuard } from '../guards/guard-resource.ts';
+import type { Unprotected } from '../guards/protection.ts';
+import { selectorText } from '../guards/selector-text.ts';
 import type { KnownGuard } from './watched-guards.ts';
 
-/** A guard, what was read of it, and the other guards of its namespace. */
+/** A guard, what was read of it, and what stands around it. */
 export interface Applied {
   readonly object: KubernetesObject;
   /** null: it is not valid, or its pods can't be read. */
   readonly reading: ClusterReading | null;
+  /** The other guards of its namespace. */
   readonly others: readonly KnownGuard[];
+  /** Why nobody is asked about deletions in its namespace; null: the webhook is, or it is not known. */
+  readonly unprotected: Unprotected | null;
 }
 
-type Acceptance = Pick<Condition, 'status' | 'reason' | 'message'>;
-
 /** Whether the spec can do what it is for; what etcd says plays no part. */
-export function acceptance({ object, reading, others }: Applied): Acceptance {
+export function acceptance(applied: Applied): Acceptance {
+  const { object, reading, unprotected } = applied;
   const { guard, problems } = decodeGuard(object);
   if (guard === undefined) {
     const [first] = problems;
     const message = first === undefined ? 'it is not valid' : invalidGuard(object, first);
     return refused('Invalid', message);
   }
+  if (unprotected !== null) return refused(unprotected.reason, unprotected.message);
   if (reading === null) {
     return { status: 'Unknown', reason: 'PodsNotRead', message: "its pods can't be read" };
   }
   if (reading.live.length === 0) {
-    return refused('NoPodSelected', 'spec.selector selects no pod of this namespace');
+    return refused('NoPodSelected', nothingSelected(selectorText(guard.spec.selector)));
   }
-  const rivals = rivalsFor(reading, others);
-  if (rivals.length > 0) {
-    const names = rivals.map(({ name }) => name).join(', ');
-    return refused(
-      'OverlapsAnotherGuard',
-      `some of its pods are selected by ${names} too, so that their deletion is refused`,
-    );
-  }
+  const overlap = overlapWith(rivalsFor(reading, applied.others));
+  if (overlap !== null) return { ...refused('OverlapsAnotherGuard', overlap), refusesAll: true };
   if (guard.ignored.length > 0) {
     const fields = guard.ignored.join(', ');
     const message = `this version of etcd-guard knows nothing of ${fields} and goes without`;
@@ -47,6 +46,14 @@ export function acceptance({ object, reading, others }: Applied): Acceptance {
 
 function refused(reason: string, message: string): Acceptance {
   return { status: 'False', reason, message };
+}
+
+/** null: no other guard selects any of its pods. */
+function overlapWith(rivals: readonly KnownGuard[]): string | null {
+  if (rivals.length === 0) return null;
+  const names = rivals.map(({ name }) => name).join(', ');
+  const guards = rivals.length === 1 ? `EtcdGuard ${names} selects` : `EtcdGuards ${names} select`;
+  return `${guards} some of its pods too, so that their deletion is refused: narrow one selector, or delete one guard`;
 }
 
 function rivalsFor({ live }: ClusterReading, others: readonly KnownGuard[]): readonly KnownGuard[] {

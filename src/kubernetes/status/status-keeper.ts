@@ -1,13 +1,21 @@
 import { viewOf, type ClusterView } from '../../decision/cluster-view.ts';
 import type { Answer, Guard } from '../../decision/situation.ts';
-import { clusterStatus, unaskedStatus, type ClusterStatus } from '../../guards/guard-status.ts';
+import {
+  clusterStatus,
+  unaskedStatus,
+  withAcceptance,
+  type ClusterStatus,
+} from '../../guards/guard-status.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
 import { ApiError, type KubernetesApi, type KubernetesObject } from '../api/api.ts';
 import { API_MS, type ClusterReader, type Look } from '../guards/cluster-reader.ts';
-import { guardsIn } from '../guards/guard-resource.ts';
+import { guardsIn, shownIn } from '../guards/guard-resource.ts';
 import { livePod } from '../guards/live-pod.ts';
+import { selectorText } from '../guards/selector-text.ts';
+import { withLastKnown } from './last-known.ts';
 import { withStatus } from './next-status.ts';
 import { PodWatches } from './pod-watches.ts';
+import { ProtectedNamespaces } from './protected-namespaces.ts';
 import { RefreshQueue, type RefreshTiming } from './refresh-queue.ts';
 import { RoleLabels } from './role-labels.ts';
 import { acceptance } from './spec-acceptance.ts';
@@ -24,6 +32,8 @@ export interface StatusKeeperContext {
   readonly api: KubernetesApi;
   readonly reader: ClusterReader;
   readonly guards: WatchedGuards;
+  /** Name of the ValidatingWebhookConfiguration that says where the webhook is asked. */
+  readonly webhookConfiguration: string;
   /** Wall clock, milliseconds since the epoch. */
   readonly nowMs: () => number;
   /** Asked right before each write: whether this replica holds the Lease at this moment. */
@@ -43,6 +53,8 @@ export interface StatusEvents {
 /** One look at a guard. */
 export interface Looked {
   readonly view: ClusterView;
+  /** As last known; null: they never were. */
+  readonly voters: number | null;
   readonly reservations: number;
   readonly pods: number;
 }
@@ -74,6 +86,7 @@ export class StatusKeeper {
   readonly #context: StatusKeeperContext;
   readonly #queue: RefreshQueue;
   readonly #pods: PodWatches;
+  readonly #namespaces: ProtectedNamespaces;
   readonly #labels: RoleLabels;
   /** Milliseconds from the next look at a guard to the one after it; Infinity: it is quiet. */
   readonly #pace = new Map<string, number>();
@@ -83,12 +96,16 @@ export class StatusKeeper {
   #keeping = false;
 
   constructor(context: StatusKeeperContext) {
-    const { api, events, mayWrite } = context;
+    const { api, events, mayWrite, webhookConfiguration } = context;
     this.#context = context;
     this.#queue = new RefreshQueue((key) => this.#refresh(key), TIMING);
     this.#pods = new PodWatches(api, {
       onChanged: (pod) => this.#podChanged(pod),
       onFailed: (error) => events.onFailed('pods', error),
+    });
+    this.#namespaces = new ProtectedNamespaces(api, webhookConfiguration, {
+      onChanged: (namespace) => this.#namespaceChanged(namespace),
+      onFailed: (error) => events.onFailed('namespaces', error),
     });
     this.#labels = new RoleLabels({
       api,
@@ -99,6 +116,7 @@ export class StatusKeeper {
 
   start(): void {
     this.#keeping = true;
+    this.#namespaces.start();
     for (const namespace of this.#context.guards.namespaces) {
       this.#followPods(namespace);
       for (const guard of this.#context.guards.in(namespace)) this.#queue.changed(guardKey(guard));
@@ -110,6 +128,7 @@ export class StatusKeeper {
     this.#keeping = false;
     this.#queue.clear();
     this.#pods.stop();
+    this.#namespaces.stop();
     this.#pace.clear();
     this.#written.clear();
     clearTimeout(this.#sweep);
@@ -155,6 +174,15 @@ export class StatusKeeper {
     this.#pods.follow(namespace, selectors);
   }
 
+  /** null: perhaps all of them. */
+  #namespaceChanged(changed: string | null): void {
+    if (!this.#keeping) return;
+    const { guards } = this.#context;
+    for (const namespace of changed === null ? guards.namespaces : [changed]) {
+      for (const guard of guards.in(namespace)) this.#queue.changed(guardKey(guard));
+    }
+  }
+
   #podChanged(object: KubernetesObject): void {
     const pod = livePod(object);
     if (pod === null) return;
@@ -182,6 +210,8 @@ export class StatusKeeper {
   async #refresh(key: string): Promise<number> {
     const guard = this.#context.guards.get(guardOf(key));
     if (guard === null) return this.#quietMs;
+    // What is not known yet must not be written as if all were well.
+    await this.#namespaces.settled;
     try {
       const object = await this.#context.reader.reads.get(
         guardsIn(guard.namespace),
@@ -241,6 +271,7 @@ export class StatusKeeper {
     const next = withStatus({ object, status, ledger: reading, nowMs: nowMs(), holdWords });
     events.onLooked(cluster.guard, {
       view,
+      voters: status.voters,
       reservations: cluster.reservations.length,
       pods: cluster.pods.length,
     });
@@ -255,24 +286,23 @@ export class StatusKeeper {
     { view, answers }: { readonly view: ClusterView; readonly answers: Answers },
   ): ClusterStatus {
     const { cluster, reading } = look;
+    const { pods, fault, guard } = cluster;
     const now = new Date(this.#context.nowMs()).toISOString();
+    const selector = reading === null ? null : selectorText(reading.guard.spec.selector);
     const status =
-      cluster.fault === undefined
-        ? clusterStatus(view, now, { pods: cluster.pods, answers })
-        : unaskedStatus(cluster.fault, now);
+      fault === undefined
+        ? clusterStatus(view, now, { pods, answers, selector })
+        : unaskedStatus(fault, now);
+    const known = withLastKnown(status, {
+      before: shownIn(object),
+      generation: object.metadata.generation ?? 0,
+      pods: reading === null ? null : pods.map(({ name }) => name),
+    });
     const others = this.#context.guards
-      .in(cluster.guard.namespace)
-      .filter(({ name }) => name !== cluster.guard.name);
-    const accepted = acceptance({ object, reading, others });
-    return {
-      ...status,
-      // Every deletion is refused: somebody else guards the pods as well.
-      ...(accepted.reason === 'OverlapsAnotherGuard' && { disruptionsAllowed: 0 }),
-      conditions: [
-        ...status.conditions,
-        { ...accepted, type: 'Accepted', lastTransitionTime: now },
-      ],
-    };
+      .in(guard.namespace)
+      .filter(({ name }) => name !== guard.name);
+    const unprotected = this.#namespaces.unprotected(guard.namespace);
+    return withAcceptance(known, acceptance({ object, reading, others, unprotected }), now);
   }
 
   async #write(key: string, next: KubernetesObject): Promise<void> {

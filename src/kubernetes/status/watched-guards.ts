@@ -125,7 +125,8 @@ export function guardOf(key: string): GuardName {
   return { namespace, name };
 }
 
-function knownGuard(object: KubernetesObject): KnownGuard {
+/** What is remembered of this one. */
+export function knownGuard(object: KubernetesObject): KnownGuard {
   const { namespace = '', name, uid, resourceVersion, generation = 0 } = object.metadata;
   const decoded = decodeGuard(object);
   const selector = decoded.guard === undefined ? decoded.selector : decoded.guard.spec.selector;

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { lastWritten, recordedNote } from '../../../src/cli/status/recorded-status.ts';
+import {
+  lastKnownNote,
+  lastWritten,
+  recordedNote,
+} from '../../../src/cli/status/recorded-status.ts';
 import type { KubernetesObject } from '../../../src/kubernetes/api/api.ts';
 
 const NOW = Date.parse('2026-03-04T12:00:00Z');
@@ -36,6 +40,33 @@ describe('a recorded status', () => {
   it('has no age where the API server keeps none', () => {
     expect(recordedNote(written(), 'no member answers', NOW)).toBe(
       'No member answers. This is what the guard has written down; it writes only what has changed.',
+    );
+  });
+});
+
+function object(status: object): KubernetesObject {
+  return { ...written(), status };
+}
+
+describe('voters that were last known', () => {
+  const condition = {
+    type: 'Reachable',
+    reason: 'NoAgreedMemberList',
+    message: '',
+    lastTransitionTime: '2026-03-04T11:57:00Z',
+  };
+  it('were known until Reachable turned', () => {
+    const conditions = [{ ...condition, status: 'False' }];
+    expect(lastKnownNote(object({ voters: 3, conditions }), NOW)).toBe(
+      'Voters and quorum are those of the last member list that a quorum agreed on, known until 2026-03-04T11:57:00Z (3 min ago).',
+    );
+    expect(lastKnownNote(object({ conditions }), NOW)).toBeNull();
+  });
+
+  it('are still those of the guard while it reaches etcd', () => {
+    const conditions = [{ ...condition, status: 'True' }];
+    expect(lastKnownNote(object({ voters: 3, conditions }), NOW)).toBe(
+      'Voters and quorum are those of the last member list that a quorum agreed on.',
     );
   });
 });

@@ -125,7 +125,7 @@ describe('a Secret that is of no use', () => {
 
   test('is missing', async () => {
     expect(await faultOf({ tls: { secretName: 'none' } })).toBe(
-      'Secret default/none (spec.members.tls) does not exist',
+      'Secret default/none (spec.members.tls) does not exist; it is to have the keys ca.crt, tls.crt and tls.key',
     );
     expect(made).toEqual([]);
   });
@@ -133,7 +133,7 @@ describe('a Secret that is of no use', () => {
   test('can’t be read', async () => {
     api.fault = () => new ApiError('forbidden', 'missing permission "get" on "secrets"');
     expect(await faultOf({ auth: AUTH })).toBe(
-      'Secret default/auth (spec.members.auth) can\'t be read: missing permission "get" on "secrets"',
+      'Secret default/auth (spec.members.auth) can\'t be read: no permission "get" on it (deploy/webhook/components/secrets gives it to etcd-guard)',
     );
   });
 

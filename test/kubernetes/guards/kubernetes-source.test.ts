@@ -393,7 +393,7 @@ describe('when the API server fails', () => {
     api.put(guardObject({ spec: { members: { tls: { secretName: 'tls' } } } }));
     failing('secrets', 'get', forbidden);
     expect(await refusalOf(eviction('etcd-1'))).toMatch(
-      /^deny Unverifiable: .*Secret default\/tls \(spec\.members\.tls\) can't be read: missing permission/,
+      /^deny Unverifiable: .*Secret default\/tls \(spec\.members\.tls\) can't be read: no permission "get" on it \(deploy/,
     );
   });
 

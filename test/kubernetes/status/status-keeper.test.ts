@@ -7,10 +7,17 @@ import { StatusKeeper, type Looked } from '../../../src/kubernetes/status/status
 import { WatchedGuards } from '../../../src/kubernetes/status/watched-guards.ts';
 import { FakeEtcd } from '../../fakes/etcd.ts';
 import { FakeKubernetes } from '../../fakes/fake-kubernetes.ts';
-import { guardObject, podObject } from '../../fakes/kubernetes-objects.ts';
+import {
+  guardObject,
+  namespaceObject,
+  podObject,
+  webhookObject,
+} from '../../fakes/kubernetes-objects.ts';
 import { randomNumbers } from '../../fakes/random-numbers.ts';
 
 const PODS = ['etcd-0', 'etcd-1', 'etcd-2'];
+/** What has the API server ask about pods of the namespace default. */
+const ASKED = [namespaceObject('default'), webhookObject()];
 const NOW = '2026-03-04T05:06:07.000Z';
 /** What is due every 30 s has come. */
 const A_ROUND = 31_000;
@@ -26,7 +33,7 @@ let holding: boolean;
 beforeEach(() => {
   vi.useFakeTimers({ now: Date.parse(NOW) });
   etcd = new FakeEtcd(PODS);
-  api = new FakeKubernetes(guardObject(), ...PODS.map((pod) => podObject(pod)));
+  api = new FakeKubernetes(...ASKED, guardObject(), ...PODS.map((pod) => podObject(pod)));
   holding = true;
 });
 afterEach(() => {
@@ -53,6 +60,7 @@ async function start({ roleLabels = false }: { readonly roleLabels?: boolean } =
     api,
     reader,
     guards,
+    webhookConfiguration: 'etcd-guard',
     nowMs: () => Date.now(),
     mayWrite: () => holding,
     roleLabels,
@@ -330,7 +338,7 @@ describe('the status of a guard', () => {
   });
 
   test('follows within 30 s though no watch tells anything', async () => {
-    api = new Deaf(guardObject(), ...PODS.map((pod) => podObject(pod)));
+    api = new Deaf(...ASKED, guardObject(), ...PODS.map((pod) => podObject(pod)));
     await start();
     api.put(podObject('etcd-1', { terminating: true }));
     await advance(A_ROUND);
@@ -355,10 +363,21 @@ describe('the conditions', () => {
     expect(conditionsOf()).toBe(
       'Reachable=False/NoAgreedMemberList Healthy=Unknown/NotReachable Accepted=True/Accepted',
     );
-    expect(JSON.stringify(statusOf())).toContain('etcd-1: connection refused');
-    expect(statusOf()).toMatchObject({ disruptionsAllowed: 0 });
+    expect(statusOf()).toMatchObject({ disruptionsAllowed: 0, reason: 'NoAgreedMemberList' });
+    expect(messages()).toContain('etcd-1: connection refused');
     expect(statusOf()).not.toHaveProperty('health');
     expect(statusOf()).not.toHaveProperty('leader');
+  });
+
+  test('of no pods at all say which selector matches none', async () => {
+    api.put(guardObject({ spec: { selector: { matchLabels: { app: 'other' } } } }));
+    await start();
+    expect(conditionsOf()).toBe(
+      'Reachable=False/NoPodSelected Healthy=Unknown/NotReachable Accepted=False/NoPodSelected',
+    );
+    expect(statusOf()).toMatchObject({ reason: 'NoPodSelected' });
+    const words = 'no pod of this namespace matches spec.selector (app=other)';
+    expect(messages().split(words)).toHaveLength(3);
   });
 
   test.each([
@@ -374,8 +393,9 @@ describe('the conditions', () => {
   test('say that a Secret is missing', async () => {
     api.put(guardObject({ spec: { members: { auth: { secretName: 'none' } } } }));
     await start();
-    expect(conditionsOf()).toContain('Reachable=False/NotAsked');
-    expect(JSON.stringify(statusOf())).toContain('Secret default/none (spec.members.auth)');
+    expect(conditionsOf()).toContain('Reachable=False/NotAsked Healthy=Unknown/NotReachable');
+    // Once, however many conditions there are.
+    expect(messages().split('Secret default/none (spec.members.auth)')).toHaveLength(2);
   });
 
   test('say that another guard selects the same pods, and then nobody may be disrupted', async () => {
@@ -383,8 +403,12 @@ describe('the conditions', () => {
     await start();
     for (const name of ['etcd', 'second']) {
       expect(conditionsOf(name)).toContain('Accepted=False/OverlapsAnotherGuard');
-      expect(statusOf(name)).toMatchObject({ disruptionsAllowed: 0 });
+      expect(statusOf(name)).toMatchObject({
+        disruptionsAllowed: 0,
+        reason: 'OverlapsAnotherGuard',
+      });
     }
+    expect(messages()).toContain('EtcdGuard second selects some of its pods too');
     const deletionTimestamp = NOW;
     api.change('EtcdGuard', 'second', ({ metadata, ...guard }) => ({
       ...guard,
@@ -392,6 +416,153 @@ describe('the conditions', () => {
     }));
     await advance(A_ROUND);
     expect(statusOf()).toMatchObject({ disruptionsAllowed: 1 });
+  });
+});
+
+async function allEnd(): Promise<void> {
+  for (const pod of PODS) etcd.stop(pod);
+  await advance(A_ROUND);
+}
+
+describe('a total outage', () => {
+  test('keeps the voters that were last known, none of them healthy', async () => {
+    await start();
+    expect(statusOf()).not.toHaveProperty('reason');
+    await allEnd();
+    const silent = { health: 'Unknown' };
+    expect(statusOf()).toMatchObject({
+      voters: 3,
+      healthyVoters: 0,
+      health: '0/3',
+      quorum: 2,
+      disruptionsAllowed: 0,
+      reason: 'NoAgreedMemberList',
+      members: [
+        { ...silent, pod: 'etcd-0', name: 'etcd-0', id: 'a1' },
+        { ...silent, pod: 'etcd-1', name: 'etcd-1', id: 'a2' },
+        { ...silent, pod: 'etcd-2', name: 'etcd-2', id: 'a3' },
+      ],
+    });
+    expect(JSON.stringify(statusOf())).not.toContain('"role"');
+    expect(statusOf()).not.toHaveProperty('leader');
+    expect(looked.at(-1)).toMatchObject({ voters: 3, view: { list: 'none', voters: 0 } });
+    const before = writes();
+    await advance(2 * A_ROUND);
+    expect(writes()).toBe(before);
+    for (const pod of PODS) etcd.start(pod);
+    await advance(A_ROUND);
+    expect(statusOf()).toMatchObject({ health: '3/3', disruptionsAllowed: 1 });
+    expect(statusOf()).not.toHaveProperty('reason');
+  });
+
+  test('keeps them while its pods are gone, and after they are back', async () => {
+    await start();
+    await allEnd();
+    for (const pod of PODS) api.remove('Pod', pod);
+    await advance(A_ROUND);
+    expect(statusOf()).toMatchObject({ health: '0/3', reason: 'NoPodSelected' });
+    for (const pod of PODS) api.put(podObject(pod, { uid: `second-${pod}` }));
+    await advance(A_ROUND);
+    expect(statusOf()).toMatchObject({ health: '0/3', reason: 'NoAgreedMemberList' });
+  });
+
+  test('does not take them for those of other pods that are selected now', async () => {
+    await start();
+    for (const pod of PODS) etcd.stop(pod);
+    api.put(podObject('db-0', { labels: { app: 'db' } }));
+    const { metadata } = guardObject();
+    const spec = { selector: { matchLabels: { app: 'db' } } };
+    api.change('EtcdGuard', 'etcd', (guard) => ({
+      ...guard,
+      metadata: { ...guard.metadata, ...metadata, generation: 2 },
+      spec,
+    }));
+    await advance(A_ROUND);
+    expect(statusOf()).toMatchObject({ reason: 'NoAgreedMemberList' });
+    expect(statusOf()).not.toHaveProperty('voters');
+  });
+});
+
+describe('a namespace in which nobody is asked', () => {
+  const LABEL = 'kubectl label namespace default etcd-guard.io/protect=enabled';
+
+  test('is named with the command that helps, and the condition turns within a second', async () => {
+    api.put(namespaceObject('default', {}));
+    await start();
+    expect(conditionsOf()).toContain('Accepted=False/NamespaceNotLabelled');
+    expect(statusOf()).toMatchObject({ reason: 'NamespaceNotLabelled', health: '3/3' });
+    expect(messages()).toContain(LABEL);
+    await advance(60_000);
+    api.put(namespaceObject('default'));
+    await advance(1_200);
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
+    await advance(60_000);
+    api.put(namespaceObject('default', { 'etcd-guard.io/protect': 'disabled' }));
+    await advance(1_200);
+    expect(conditionsOf()).toContain('Accepted=False/NamespaceNotLabelled');
+  });
+
+  test('is what the webhook’s own selector leaves out, as it is now', async () => {
+    api.put(webhookObject({ matchLabels: { team: 'db' } }));
+    await start();
+    expect(messages()).toContain('kubectl label namespace default team=db');
+    api.put(webhookObject());
+    await advance(A_ROUND);
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
+    api.put(webhookObject({ matchExpressions: [{ key: 'x', operator: 'Exists' }] }));
+    await advance(A_ROUND);
+    expect(messages()).toContain('kubectl label namespace default x=enabled');
+    api.put(webhookObject({}));
+    await advance(A_ROUND);
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
+  });
+
+  test('is every one while there is no such webhook', async () => {
+    api.remove('ValidatingWebhookConfiguration', 'etcd-guard');
+    await start();
+    expect(conditionsOf()).toContain('Accepted=False/WebhookNotRegistered');
+    api.put(webhookObject());
+    await advance(A_ROUND);
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
+  });
+
+  test('goes by the label as shipped where the configuration can’t be read', async () => {
+    api.put(namespaceObject('default', {}));
+    api.fault = ({ plural }) =>
+      plural === 'validatingwebhookconfigurations' ? new ApiError('forbidden', 'no') : null;
+    await start();
+    expect(messages()).toContain(LABEL);
+    expect(failures).toEqual([]);
+  });
+
+  test('is not guessed at while the API server does not answer', async () => {
+    api.put(namespaceObject('default', {}));
+    api.fault = ({ plural }) =>
+      plural === 'validatingwebhookconfigurations' ? new ApiError('timeout', 'no') : null;
+    await start();
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
+    expect(failures).toEqual(['namespaces timeout']);
+    api.fault = () => null;
+    await advance(A_ROUND);
+    expect(conditionsOf()).toContain('Accepted=False/NamespaceNotLabelled');
+  });
+
+  test('costs one read of the configuration every 30 s, however many there are', async () => {
+    const guards = Array.from({ length: 300 }, (_, at) => {
+      const guard = guardObject({ name: `guard-${at}` });
+      return { ...guard, metadata: { ...guard.metadata, namespace: `ns-${at}` } };
+    });
+    const namespaces = guards.map(({ metadata }) => namespaceObject(metadata.namespace, {}));
+    api = new FakeKubernetes(webhookObject(), ...guards, ...namespaces);
+    await start();
+    await advance(3_000);
+    expect(conditionsOf('guard-299')).toContain('Accepted=False/NamespaceNotLabelled');
+    const before = api.calls.length;
+    await advance(90_000);
+    const since = api.calls.slice(before);
+    const reads = since.filter(({ plural }) => plural === 'validatingwebhookconfigurations');
+    expect(reads).toHaveLength(3);
+    expect(since.filter(({ plural }) => plural === 'namespaces')).toEqual([]);
   });
 });
 
