@@ -339,7 +339,11 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           expect(outcome).toMatchObject({ exitCode: 1 });
           expect(outcome.stderr.split('denied the request')).toHaveLength(3);
           await stays(leader);
-          // kubectl does not wait for the one that goes.
+          // Once one delete of several is refused, kubectl waits for none of the others.
+          const staying = (await api.admin.list(PODS)).filter(
+            ({ metadata: { deletionTimestamp } }) => deletionTimestamp === undefined,
+          );
+          expect(staying).toHaveLength(2);
           await until('one has gone', async () => (await api.admin.list(PODS)).length === 2);
           await makeWhole();
           await restartGuard();
@@ -541,7 +545,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         });
       });
 
-      it('counts no more once it has expired', async () => {
+      it('counts no more once it has expired, and the refusal says so and how to go on', async () => {
         const { leader } = await roles();
         await api.kubectl(
           'annotate',
@@ -555,7 +559,15 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(refusal.stderr).toContain(
           `${REFUSED}${leader.name} leads etcd cluster default/etcd`,
         );
+        const [, command = ''] =
+          / Its break-glass is not in force: it ended at 2026-01-01T00:00:00Z \(\d+ days ago\)\. To let it go all the same: kubectl (.+)$/.exec(
+            refusal.stderr,
+          ) ?? [];
         await stays(leader);
+
+        const words = command.replace('"REASON"', 'again').split(' ');
+        expect(await api.kubectl(...words)).toMatchObject({ exitCode: 0 });
+        expect(await remove(leader.name, '--timeout=30s')).toMatchObject({ exitCode: 0 });
       });
     });
 
