@@ -12,6 +12,7 @@ export interface AuditNotes {
   readonly reason?: string;
   readonly guard?: string;
   readonly member?: string;
+  readonly lock?: string;
 }
 
 /** What may accompany any answer: `warnings` are shown by kubectl, `audit` goes to the audit log. */
@@ -141,7 +142,7 @@ function auditAnnotationsOf(
 ): Readonly<Record<string, string>> | undefined {
   if (audit === undefined) return undefined;
   const annotations: Record<string, string> = {};
-  for (const key of ['decision', 'reason', 'guard', 'member'] as const) {
+  for (const key of ['decision', 'reason', 'guard', 'member', 'lock'] as const) {
     const value = audit[key];
     if (value !== undefined && value !== '') annotations[key] = value;
   }

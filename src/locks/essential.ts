@@ -68,6 +68,11 @@ export const ESSENTIALS: readonly Essential[] = [
   },
 ];
 
+/** Whether it may pass whatever the locks say. */
+export function isEssential(change: KnownChange): boolean {
+  return ESSENTIALS.some((essential) => essential.applies(change));
+}
+
 const ENDPOINT_CONTROLLERS = [
   'endpoint-controller',
   'endpointslice-controller',

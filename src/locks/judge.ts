@@ -1,6 +1,6 @@
 import { matchesLabels } from '../guards/label-selector.ts';
 import { resourceName, type Change, type ObjectFacts } from './change.ts';
-import { ESSENTIALS, type KnownChange } from './essential.ts';
+import { isEssential, type KnownChange } from './essential.ts';
 import type { Actor, Lock } from './lock.ts';
 
 /** What the locks of a namespace say of a change. */
@@ -38,7 +38,7 @@ export function judgeChange(
   if (holding.length === 0) return allow('NotLocked', []);
   const against = holding.filter((lock) => !lock.exclusive.some((actor) => isActor(actor, change)));
   if (against.length === 0) return allow('Exclusive', holding);
-  if (ESSENTIALS.some((essential) => essential.applies(change))) return allow('Essential', holding);
+  if (isEssential(change)) return allow('Essential', holding);
   const warnings = against
     .filter(({ enforcement }) => enforcement === 'Warn')
     .map((lock) => `would be ${sentence(lock, change)}`);
