@@ -9,6 +9,7 @@ import {
   type Announcement,
 } from './announce.ts';
 import { deadlineFor } from './deadline.ts';
+import type { Decided, KeepDecision } from './decided.ts';
 import { dryRunNotice } from './dry-run-notice.ts';
 import { GuardSourceError } from './guard-source.ts';
 import { hear, type GuardedRequest, type HearingContext, type Judgement } from './hearing.ts';
@@ -30,6 +31,8 @@ export interface AdmitContext extends HearingContext {
   readonly recorder: Recorder;
   readonly log: Logger;
   readonly announce: Announce;
+  /** Absent: nobody keeps the last decisions. */
+  readonly keepDecision?: KeepDecision;
   /** Milliseconds of a clock that never goes back; the one that `arrivedAtMs` was read from. */
   readonly monotonicMs: () => number;
 }
@@ -86,6 +89,8 @@ async function answer(
   } catch (error) {
     accountFailure(request, error, at, context);
     const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
+    const failed = { guard: null, decision: 'error', reason: 'InternalError', message } as const;
+    context.keepDecision?.({ ...whatOf(request), ...failed });
     tell(announcementOfFailure(request, message), context);
     return errored(asked, message);
   }
@@ -142,6 +147,15 @@ function account(
   // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
   if (guard === null) log.debug(line, 'decided');
   else log.info(line, 'decided');
+  if (guard !== null) {
+    context.keepDecision?.({
+      ...whatOf(request),
+      guard,
+      decision,
+      reason,
+      message: verdict.message,
+    });
+  }
   tell(announcementsOf(request, judgement, outcome), context);
 }
 
@@ -187,6 +201,15 @@ function accountFailure(
     seconds: durationMs / 1000,
   });
   log.error({ ...described(request), err: error }, 'could not decide');
+}
+
+function whatOf({
+  subject,
+  namespace,
+  name,
+  dryRun,
+}: GuardedRequest): Pick<Decided, 'operation' | 'namespace' | 'pod' | 'dryRun'> {
+  return { operation: subject.kind, namespace, pod: name, dryRun };
 }
 
 function described({ uid, subject, namespace, name, user, dryRun }: GuardedRequest) {

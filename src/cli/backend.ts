@@ -1,11 +1,14 @@
 import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
+import type { StatusSource } from '../page/port.ts';
 import type { CertificateCluster } from './serve/serving-certificate.ts';
 
 /** Where `serve` has its guards from. */
 export interface Backend {
   readonly source: GuardSource;
   readonly announce: Announce;
+  /** What the status page shows. */
+  readonly status: StatusSource & { readonly looksPerSecond: number };
   /** Where a certificate can be kept; absent with guards from files. */
   readonly certificates?: CertificateCluster;
   /** What goes on beside the reviews, from the moment that these are served. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import express from 'express';
 import type { Readiness } from './readiness.ts';
 
@@ -8,11 +8,19 @@ export interface MetricsSource {
   exposition(accept: string): Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
+/** A part of the plain HTTP side that is made elsewhere. */
+export interface PlainPages {
+  /** Answers a GET or HEAD completely, or resolves with false and has not touched the response. */
+  answer(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
+}
+
 /** What the plain HTTP side is made from. */
 export interface ObservabilityOptions {
   readonly metrics: MetricsSource;
   readonly readiness: () => Promise<Readiness>;
   readonly version: string;
+  /** The status page; without it `/` only names what else there is. */
+  readonly page?: PlainPages | null;
   /** Told what made an endpoint answer 500; must not throw. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -32,7 +40,7 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** The plain HTTP side: `/metrics`, `/healthz`, `/readyz` and a status page, for GET and HEAD. */
+/** The plain HTTP side: `/metrics`, `/healthz`, `/readyz` and the status page, for GET and HEAD. */
 export function createObservabilityServer(options: ObservabilityOptions): Server {
   const app = express();
   app.disable('x-powered-by');
@@ -59,10 +67,14 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
     response.setHeader('Content-Type', contentType);
     response.end(body);
   });
+  app.use(async (incoming, response, next) => {
+    const answered = await options.page?.answer(incoming, response);
+    if (answered !== true) next();
+  });
   app.get('/', async (_request, response) => {
     const readiness = await options.readiness();
     response.setHeader('Content-Security-Policy', CONTENT_SECURITY_POLICY);
-    response.type('html').send(statusPage(options.version, readiness));
+    response.type('html').send(signpost(options.version, readiness));
   });
   app.use((_request, response) => {
     response.status(404).json({ error: 'not found' });
@@ -84,7 +96,7 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
   );
 }
 
-function statusPage(version: string, readiness: Readiness): string {
+function signpost(version: string, readiness: Readiness): string {
   const state = readiness.ready ? 'ready' : `not ready: ${readiness.why}`;
   return `<!doctype html>
 <html lang="en">

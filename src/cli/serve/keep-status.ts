@@ -7,7 +7,12 @@ import type { ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
 import { Lease, type LeaseClaim } from '../../kubernetes/api/lease.ts';
 import { StatusKeeper, type Looked } from '../../kubernetes/status/status-keeper.ts';
 import { UnguardedPods } from '../../kubernetes/status/unguarded-pods.ts';
-import { guardKey, WatchedGuards, type GuardName } from '../../kubernetes/status/watched-guards.ts';
+import {
+  guardKey,
+  WatchedGuards,
+  type GuardName,
+  type KnownGuard,
+} from '../../kubernetes/status/watched-guards.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
 
@@ -30,6 +35,8 @@ export interface KeepStatusContext {
 export interface KeptStatus {
   /** What a review saw. */
   reviewed(guard: Guard, view: ClusterView): void;
+  /** All guards, kept by this replica or not. */
+  known(): readonly KnownGuard[];
   /** Ends within a few seconds; the Lease is given back. */
   stop(): Promise<void>;
 }
@@ -100,6 +107,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
   lease.start();
   return {
     reviewed: (guard, view) => keeper.reviewed(guard, view),
+    known: () => guards.namespaces.flatMap((namespace) => guards.in(namespace)),
     async stop() {
       guards.stop();
       await lease.stop();

@@ -12,6 +12,7 @@ import type { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
 import { keepEvents } from './keep-events.ts';
 import { keepStatus, type KeptStatus } from './keep-status.ts';
+import { StatusFromCluster } from './status-from-cluster.ts';
 
 /** What guards from a cluster need. */
 export interface ClusterContext {
@@ -39,10 +40,17 @@ export async function openCluster(
   });
   let status: KeptStatus | null = null;
   const source = new KubernetesSource(reader);
+  const page = new StatusFromCluster({
+    api,
+    connect: (settings) => connectEtcd(settings, recorder),
+    viewed: (guard, view) => status?.reviewed(guard, view),
+    known: () => status?.known() ?? [],
+  });
   const events = keepEvents(api, context.log);
   return {
     source,
     announce: events.announce,
+    status: page,
     certificates: {
       api,
       namespace: environment['POD_NAMESPACE'] || api.namespace || 'etcd-guard',
@@ -61,6 +69,7 @@ export async function openCluster(
     async close() {
       await Promise.all([status?.stop(), events.close()]);
       reader.close();
+      page.close();
       api.close();
     },
   };

@@ -4,6 +4,7 @@ import { loadGuardFiles, type LoadedGuard } from '../../guards/file-guards.ts';
 import { FileSource } from '../../guards/file-source.ts';
 import { followGuardFiles } from '../../guards/follow.ts';
 import { refreshClusters } from '../../guards/refresh.ts';
+import { Standings, StatusFromFiles } from './status-from-files.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
@@ -22,9 +23,11 @@ export async function openGuardFiles(
   const loaded = await loadGuardFiles(files);
   if (loaded.problems !== undefined) throw new UsageError(loaded.problems.map(problemText));
   const { guards } = loaded;
-  const source = guardSource(guards, context.recorder);
+  const standings = new Standings();
+  const source = guardSource(guards, { recorder: context.recorder, standings });
   return {
     source,
+    status: new StatusFromFiles(source, standings),
     // Events need an API to be kept in; the log says the same.
     announce: () => undefined,
     start() {
@@ -42,11 +45,17 @@ export async function openGuardFiles(
   };
 }
 
-function guardSource(guards: readonly LoadedGuard[], recorder: Recorder): FileSource {
+function guardSource(
+  guards: readonly LoadedGuard[],
+  { recorder, standings }: { readonly recorder: Recorder; readonly standings: Standings },
+): FileSource {
   const source = new FileSource(guards, {
     connect: (settings) => connectEtcd(settings, recorder),
     monotonicMs: () => performance.now(),
-    viewed: ({ namespace, name }, view) => recorder.cluster({ namespace, guard: name }, view),
+    viewed(guard, view) {
+      recorder.cluster({ namespace: guard.namespace, guard: guard.name }, view);
+      standings.saw(guard, view);
+    },
   });
   recorder.readAtScrape(() =>
     source.guards.map(({ guard, ledger, loaded }) => ({

@@ -1,5 +1,8 @@
+import { hostname } from 'node:os';
 import { createReviewHandler } from '../../admission/admit.ts';
 import type { ServeConfig } from '../../config.ts';
+import { DecisionLog } from '../../page/decision-log.ts';
+import { StatusPage } from '../../page/status-page.ts';
 import type { ServingCertificate } from '../../server/certificate.ts';
 import { ServerError } from '../../server/error.ts';
 import { startServers } from '../../server/lifecycle.ts';
@@ -41,7 +44,8 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
             roleLabels: config.roleLabels,
             webhookConfiguration: config.certificate.configuration,
           });
-    await run(config, backend, { streams, version, recorder, log });
+    const replica = environment['POD_NAME'] || hostname();
+    await run(config, backend, { streams, version, replica, recorder, log });
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
@@ -57,6 +61,8 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
 interface Running {
   readonly streams: Streams;
   readonly version: string;
+  /** What people know this process by. */
+  readonly replica: string;
   readonly recorder: Recorder;
   readonly log: Logger;
 }
@@ -64,10 +70,13 @@ interface Running {
 async function run(config: ServeConfig, backend: Backend, around: Running): Promise<void> {
   const { streams, version, recorder, log } = around;
   const certificates = await servingCertificates(config, backend.certificates ?? null, around);
-  const webhook = webhookServer(certificates.first, backend, around);
+  const decisions = config.statusPage ? new DecisionLog(() => Date.now()) : null;
+  const webhook = webhookServer(certificates.first, { ...backend, decisions }, around);
   const readiness = createReadiness(webhook);
   recorder.readyAtScrape(async () => (await readiness()).ready);
+  const page = statusPage({ decisions, backend, readiness }, around);
   const observability = createObservabilityServer({
+    page,
     metrics: recorder,
     readiness,
     version,
@@ -86,6 +95,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   log.info({ delayMs: config.shutdownDelayMs }, 'stopping');
   certificate.stop();
   await servers.shutdown(config.shutdownDelayMs);
+  page?.stop();
   running.stop();
   await backend.close();
   log.info('stopped');
@@ -93,7 +103,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
 
 function webhookServer(
   certificate: ServingCertificate | null,
-  { source, announce }: Backend,
+  { source, announce, decisions }: Backend & { readonly decisions: DecisionLog | null },
   { recorder, log }: Running,
 ): WebhookServer {
   const handle = createReviewHandler({
@@ -101,6 +111,7 @@ function webhookServer(
     recorder,
     log,
     announce,
+    ...(decisions !== null && { keepDecision: (decided) => decisions.add(decided) }),
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
   });
@@ -114,6 +125,34 @@ function webhookServer(
       },
       onHandlerFailed: (error) => log.error({ err: error }, 'could not answer a review'),
     },
+  });
+}
+
+function statusPage(
+  {
+    decisions,
+    backend: { status },
+    readiness,
+  }: {
+    readonly decisions: DecisionLog | null;
+    readonly backend: Backend;
+    readonly readiness: ReturnType<typeof createReadiness>;
+  },
+  { version, replica }: Running,
+): StatusPage | null {
+  if (decisions === null) return null;
+  return new StatusPage({
+    source: status,
+    looksPerSecond: status.looksPerSecond,
+    decisions,
+    version,
+    replica,
+    async unready() {
+      const found = await readiness();
+      return found.ready ? null : found.why;
+    },
+    nowMs: () => Date.now(),
+    monotonicMs: () => performance.now(),
   });
 }
 

@@ -1,6 +1,6 @@
 import type { LabelSelector } from '../../guards/label-selector.ts';
 import type { ApiError, KubernetesApi, KubernetesObject } from '../api/api.ts';
-import { decodeGuard, guardsIn } from '../guards/guard-resource.ts';
+import { decodeGuard, guardsIn, shownIn } from '../guards/guard-resource.ts';
 
 /** A guard's place; no two guards have the same. */
 export interface GuardName {
@@ -15,6 +15,8 @@ export interface KnownGuard extends GuardName {
   readonly generation: number;
   /** null: it can't be read. */
   readonly selector: LabelSelector | null;
+  /** Its cluster, as whoever keeps its status has written last; Unknown: nobody has yet. */
+  readonly healthy: 'True' | 'False' | 'Unknown';
 }
 
 /** What happens to guards; a guard that is made anew under its old name has changed. */
@@ -130,5 +132,14 @@ export function knownGuard(object: KubernetesObject): KnownGuard {
   const { namespace = '', name, uid, resourceVersion, generation = 0 } = object.metadata;
   const decoded = decodeGuard(object);
   const selector = decoded.guard === undefined ? decoded.selector : decoded.guard.spec.selector;
-  return { namespace, name, uid, resourceVersion, generation, selector };
+  const healthy = healthyIn(object);
+  return { namespace, name, uid, resourceVersion, generation, selector, healthy };
+}
+
+/** False too if it can't be told while somebody keeps the status. */
+function healthyIn(object: KubernetesObject): KnownGuard['healthy'] {
+  const { conditions = [] } = shownIn(object);
+  const found = conditions.find(({ type }) => type === 'Healthy');
+  if (found === undefined) return 'Unknown';
+  return found.status === 'True' ? 'True' : 'False';
 }
