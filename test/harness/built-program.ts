@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
-import { temporaryDirectory } from './reaper.ts';
+import { temporaryDirectory, type TemporaryDirectory } from './reaper.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -14,16 +14,22 @@ declare module 'vitest' {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * Builds the program once a run, into a directory of its own: dist/ may be rebuilt by somebody else
- * while the tests run.
+ * Builds the program into a directory of its own: dist/ may be rebuilt by somebody else while the
+ * tests run.
  */
-export async function setup(project: TestProject): Promise<() => Promise<void>> {
+export async function buildProgram(): Promise<TemporaryDirectory & { readonly program: string }> {
   const directory = await temporaryDirectory('etcd-guard-build');
   await execa('rolldown', ['--config', 'rolldown.config.ts', '--dir', directory.path], {
     cwd: ROOT,
     preferLocal: true,
     env: { PATH: `${join(ROOT, 'node_modules', '.bin')}:${process.env['PATH'] ?? ''}` },
   });
-  project.provide('program', join(directory.path, 'main.js'));
-  return () => directory.remove();
+  return { ...directory, program: join(directory.path, 'main.js') };
+}
+
+/** Once a run. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const built = await buildProgram();
+  project.provide('program', built.program);
+  return () => built.remove();
 }

@@ -9,7 +9,10 @@ export interface EtcdPodOptions {
 }
 
 /** The manifest of a pod that stands for an etcd member: same name, its client port declared. */
-export function etcdPod(member: EtcdMember, options: EtcdPodOptions): Record<string, unknown> {
+export function etcdPod(
+  member: Pick<EtcdMember, 'name' | 'port'>,
+  options: EtcdPodOptions,
+): Record<string, unknown> {
   const { nodeName, namespace = 'default', labels = { app: 'etcd' }, annotations = {} } = options;
   return {
     apiVersion: 'v1',

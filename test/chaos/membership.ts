@@ -1,0 +1,127 @@
+import { until } from '../harness/until.ts';
+import { etcdctl, type EtcdClients } from './clients.ts';
+import type { History } from './history.ts';
+import type { Member } from './member.ts';
+import type { Pods } from './pods.ts';
+
+const STEP_MS = 20_000;
+
+/** Adds a member to the cluster and takes it away again, as somebody who scales it would. */
+export class Membership {
+  readonly #members: readonly Member[];
+  readonly #history: History;
+  readonly #pods: Pods;
+  readonly #clients: EtcdClients;
+  readonly #spare: (number: number) => Promise<Member | undefined>;
+  #grown = 0;
+
+  constructor(init: {
+    /** Those that the cluster begins with. */
+    readonly members: readonly Member[];
+    readonly history: History;
+    readonly pods: Pods;
+    readonly clients: EtcdClients;
+    /** A place for one more; undefined once there is none left. */
+    readonly spare: (number: number) => Promise<Member | undefined>;
+  }) {
+    this.#members = init.members;
+    this.#history = init.history;
+    this.#pods = init.pods;
+    this.#clients = init.clients;
+    this.#spare = init.spare;
+  }
+
+  /** A learner that becomes a voter after a while. Returns what removes it. */
+  async grow(learnerMs: number): Promise<() => Promise<void>> {
+    const member = await this.#spare(this.#grown);
+    if (member === undefined) throw new Error('there is no place for another member');
+    this.#grown += 1;
+    const old = this.#names();
+    const all = [...old, member.name];
+    const id = await this.#tried('add', async () => {
+      const added = await this.#ctl(
+        'member',
+        'add',
+        member.name,
+        '--learner',
+        `--peer-urls=${member.peerUrl}`,
+      );
+      return /Member\s+([0-9a-f]+) added/.exec(added)?.[1];
+    });
+    member.initialState = 'existing';
+    member.initialCluster = [...this.#members, member]
+      .map(({ name, peerUrl }) => `${name}=${peerUrl}`)
+      .join(',');
+    await this.#pods.add(member);
+    const promoted = passing(learnerMs).then(() => this.#promote(id, [old, all]));
+    return async () => {
+      await promoted.catch((error: unknown) => this.#trouble(error));
+      await this.#remove(member, id, [all, old]);
+    };
+  }
+
+  /** Through etcd's own call: filling its quota would take minutes. */
+  async raiseNoSpace(member: Member): Promise<void> {
+    const { id } = member;
+    if (id === undefined) throw new Error(`${member.name} has no id yet`);
+    await this.#clients
+      .of(member)
+      .maintenance.alarm(
+        { action: 'Activate', memberID: BigInt(`0x${id}`).toString(), alarm: 'Nospace' },
+        { deadline: Date.now() + 2_000 },
+      );
+  }
+
+  async #promote(id: string, sets: string[][]): Promise<void> {
+    this.#history.add({ kind: 'voters', sets });
+    await this.#tried('promote', async () => {
+      try {
+        await this.#ctl('member', 'promote', id);
+        return true;
+      } catch (error) {
+        // An earlier try may have been carried out without an answer.
+        if (/can only promote a learner/.test(String(error))) return true;
+        throw error;
+      }
+    });
+    this.#history.add({ kind: 'voters', sets: sets.slice(1) });
+  }
+
+  async #remove(member: Member, id: string, sets: string[][]): Promise<void> {
+    this.#history.add({ kind: 'voters', sets });
+    await this.#tried('remove', async () => {
+      try {
+        await this.#ctl('member', 'remove', id);
+        return true;
+      } catch (error) {
+        if (/member not found/i.test(String(error))) return true;
+        throw error;
+      }
+    });
+    this.#history.add({ kind: 'voters', sets: sets.slice(1) });
+    this.#pods.retire(member);
+  }
+
+  #tried<T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> {
+    return until(`member ${what}`, attempt, { timeoutMs: STEP_MS, intervalMs: 500 });
+  }
+
+  #ctl(...args: readonly string[]): Promise<string> {
+    return etcdctl(
+      this.#members.filter(({ active }) => active),
+      ...args,
+    );
+  }
+
+  #names(): string[] {
+    return this.#members.map(({ name }) => name);
+  }
+
+  #trouble(error: unknown): void {
+    this.#history.add({ kind: 'trouble', message: `grow: ${String(error)}`.slice(0, 500) });
+  }
+}
+
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}
