@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that search at random for what nobody thought of. */
-const MODEL = ['test/decision/{naive,properties,simulation}.test.ts', 'test/**/*-races.test.ts'];
+const MODEL = [
+  'test/decision/{naive,properties,simulation}.test.ts',
+  'test/**/*-races.test.ts',
+  'test/fuzz/**/*.test.ts',
+];
 
 /**
  * unit: no process, no socket but loopback ones of the test itself; seconds. model: as unit, but

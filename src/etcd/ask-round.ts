@@ -11,7 +11,7 @@ import type { Round } from '../sharing/shared-rounds.ts';
 /** A pod's member and the connection to it, null where it has no address. */
 export interface AskedMember {
   readonly pod: string;
-  readonly connection: MemberConnection | null;
+  readonly connection: Pick<MemberConnection, 'request' | 'resolving' | 'discard'> | null;
 }
 
 /** What rounds of one cluster share. */

@@ -109,6 +109,12 @@ function stripped(details: string): string {
   return oneLine(cause);
 }
 
+/** What a stranger says ends up in terminals: nothing that would move the cursor or turn the text around. */
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim().slice(0, 200);
+  return text
+    .slice(0, 1_000)
+    .replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
+    .trim()
+    .slice(0, 200)
+    .toWellFormed();
 }

@@ -14,6 +14,9 @@ export const WITHOUT_ID: Failure = {
 
 // More ids than all members of a cluster ever had.
 const MAX_IDS = 1000;
+// No etcd is as large, and looking through such a list would keep everybody else waiting.
+const MAX_MEMBERS = 100;
+const MAX_ID = 2n ** 64n - 1n;
 
 /**
  * Reads what members say, and remembers ids and lists, which hardly ever change: a list of the
@@ -45,19 +48,26 @@ export class AnswerReader {
 
   /** Who a Status comes from, and whom it names; null from something without a member id. */
   identity(status: IStatusResponse): ProofAnswer['after'] {
-    const id = this.#id(status.header.member_id);
-    const clusterId = this.#id(status.header.cluster_id);
+    // Typed as always there, but whoever sends none is read all the same.
+    const header: IStatusResponse['header'] | null = status.header;
+    if (header === null) return null;
+    const id = this.#id(header.member_id);
+    const clusterId = this.#id(header.cluster_id);
     if (id === null || clusterId === null) return null;
     return { id, clusterId, leader: this.#id(status.leader) };
   }
 
-  /** null for a list that names a member without an id. */
+  /** null for what no etcd gives: a member without an id, one id twice, more members than any has. */
   list(members: readonly IMember[]): readonly ListedMember[] | null {
+    if (members.length > MAX_MEMBERS) return null;
     if (sameMembers(this.#rawList, members)) return this.#list;
     const list: ListedMember[] = [];
+    const ids = new Set<MemberId>();
     for (const member of members) {
       const id = this.#id(member.ID);
-      if (id === null) return null;
+      // Whoever is there twice would count twice where it is counted who gives this list.
+      if (id === null || ids.has(id)) return null;
+      ids.add(id);
       list.push(listedMember(id, member));
     }
     this.#rawList = members;
@@ -68,7 +78,7 @@ export class AnswerReader {
   /** The server's text; from some versions on with two spaces between the fields. */
   #alarmed(errors: readonly string[], alarm: string): readonly MemberId[] {
     return errors.flatMap((error) => {
-      const match = /memberID:(?<id>\d+)\s+alarm:(?<alarm>\w+)/.exec(error)?.groups;
+      const match = /memberID:(?<id>\d{1,20})\s+alarm:(?<alarm>\w+)/.exec(error)?.groups;
       const id = match?.['alarm'] === alarm ? this.#id(match['id'] ?? '0') : null;
       return id === null ? [] : [id];
     });
@@ -78,7 +88,8 @@ export class AnswerReader {
     const known = this.#ids.get(decimal);
     if (known !== undefined) return known;
     if (this.#ids.size === MAX_IDS) this.#ids.clear();
-    const id = memberIdFromDecimal(decimal);
+    // In a text there may be more digits than an id has.
+    const id = BigInt(decimal) > MAX_ID ? null : memberIdFromDecimal(decimal);
     this.#ids.set(decimal, id);
     return id;
   }

@@ -5,6 +5,12 @@ import { failureOf, failureOfLookUp } from '../../src/etcd/failure.ts';
 const NO_CONNECTION = '14 UNAVAILABLE: No connection established. Last error: ';
 
 describe('failureOf', () => {
+  it('leaves nothing in a stranger’s words that a terminal would act on', () => {
+    const said = '2 UNKNOWN: etcdserver: \u001b[2Jgone\r\n\u202etxt\ud800';
+    expect(failureOf(new Error(said)).words).toBe('[2Jgone txt\ufffd');
+    expect(failureOf(new Error(`2 UNKNOWN: ${'x'.repeat(1e6)}`)).words).toHaveLength(200);
+  });
+
   // As etcd3 1.1.2 on grpc-js 1.14 words them.
   it.each([
     ['refused', 'permission denied', 'fine', '7 PERMISSION_DENIED: etcdserver: permission denied'],

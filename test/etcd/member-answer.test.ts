@@ -76,9 +76,24 @@ describe('AnswerReader.status', () => {
     expect(new AnswerReader().status(status)?.appliedIndex).toBe(appliedIndex);
   });
 
-  it('does not take what names no member for a member', () => {
-    const header = { ...STATUS.header, member_id: '0' };
-    expect(new AnswerReader().status({ ...STATUS, header })).toBeNull();
+  it.each([
+    ['names no member', { ...STATUS.header, member_id: '0' }],
+    ['has no header at all', null],
+  ])('does not take what %s for a member', (_what, header) => {
+    const status: IStatusResponse = JSON.parse(JSON.stringify({ ...STATUS, header }));
+    expect(new AnswerReader().status(status)).toBeNull();
+    expect(new AnswerReader().identity(status)).toBeNull();
+  });
+
+  it('passes over an alarm of what can be no member', () => {
+    const errors = ['20', '40', '0'].map(
+      (digits) => `memberID:${'9'.repeat(Number(digits))} alarm:CORRUPT`,
+    );
+    const read = new AnswerReader().status({
+      ...STATUS,
+      errors: [...errors, 'memberID:17 alarm:CORRUPT'],
+    });
+    expect(read?.corrupt).toEqual(['11']);
   });
 });
 
@@ -119,7 +134,14 @@ describe('AnswerReader.list', () => {
     expect(reader.list([])).toEqual([]);
   });
 
-  it('gives no list that has a member without an id', () => {
-    expect(new AnswerReader().list([member(), member({ ID: '0' })])).toBeNull();
+  it.each([
+    ['has a member without an id', [member(), member({ ID: '0' })]],
+    ['has one member twice', [member(), member({ ID: '18' }), member({ name: 'etcd-1' })]],
+    [
+      'is longer than any',
+      Array.from({ length: 101 }, (_, nth) => member({ ID: String(nth + 1) })),
+    ],
+  ])('gives no list that %s', (_what, list) => {
+    expect(new AnswerReader().list(list)).toBeNull();
   });
 });
