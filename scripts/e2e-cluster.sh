@@ -410,6 +410,27 @@ guard_restarts() {
   no_review_failed
 }
 
+# --- an upgrade that can't be ---------------------------------------------------------------------
+
+image_is_missing() {
+  story_progress="$(story_pods etcd-guard etcd-guard)"
+  case "$story_progress" in *ErrImagePull* | *ImagePullBackOff*) ;; *) return 1 ;; esac
+}
+
+upgrade_without_image() {
+  local before
+  start_reviewing
+  before="$(guard_pods)"
+  story_heading 'An upgrade to an image that is not there says so, takes nothing away, and can be undone'
+  story_succeeds set image deployment/etcd-guard -n etcd-guard etcd-guard=registry.invalid/etcd-guard:none
+  story_until 'the new replica to say what it lacks' image_is_missing
+  story_say "$(story_pods etcd-guard etcd-guard)"
+  story_succeeds rollout undo -n etcd-guard deployment/etcd-guard
+  story_until 'the guard' story_guard_is_ready
+  [ "$(guard_pods)" = "$before" ] || story_fail "not the replicas that were there before: $before"
+  no_review_failed
+}
+
 # --- a new authority ------------------------------------------------------------------------------
 
 secret_field() { story_ask get secret etcd-guard-tls -n etcd-guard -o "jsonpath={.data.$1}"; }
@@ -541,6 +562,7 @@ step 'what was written is still there' story_is_still_there
 step 'Events' story_events
 step 'counters' story_denials_are_counted
 step 'rolling restart of the guard' guard_restarts
+step 'an upgrade to an image that is not there' upgrade_without_image
 step 'renewal of the certificate' certificate_is_renewed
 step 'the guard scaled to 0, and back' guard_is_away
 step 'removed, with nothing left' removed

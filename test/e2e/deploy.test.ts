@@ -342,6 +342,19 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API
     STAGE_MS,
   );
 
+  it
+    .skipIf(kubectl === undefined)
+    .each(['webhook', 'etcd', 'overlays/webhook/legacy', 'overlays/etcd/legacy'])(
+    '%s is the same by the kubectl of this server as by a current one',
+    async (path) => {
+      const byName = (objects: readonly Manifest[]): readonly Manifest[] =>
+        objects.toSorted((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
+      const folder = join(DEPLOY, path);
+      const here = await render(requireBinary('kubectl', api.binaries), folder);
+      expect(byName(here)).toEqual(byName(await render(kubectl ?? '', folder)));
+    },
+  );
+
   it('apply again changes nothing, and leaves the caBundle that was written meanwhile', async () => {
     await done(
       'patch',
