@@ -210,12 +210,15 @@ describe('what points at the guard', () => {
 
   test('is a PodMonitor with fields that the Prometheus operator knows', () => {
     const schema = z.strictObject({
+      // Alerts ask for the job of this name; a label that a pod lacks would be the monitor's own name.
+      jobLabel: z.enum(Object.keys(guard.spec.template.metadata.labels)),
       selector: z.strictObject({ matchLabels: z.record(z.string(), z.string()) }),
       podMetricsEndpoints: z.tuple([
         z.strictObject({
           port: z.enum(Object.keys(ports)),
           path: z.literal('/metrics'),
           interval: z.string().regex(/^\d+s$/),
+          honorLabels: z.literal(true),
         }),
       ]),
     });
