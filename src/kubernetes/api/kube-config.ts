@@ -104,6 +104,9 @@ async function readKubeconfig({
   context: wanted = '',
 }: Extract<ClusterAccess, { kind: 'kubeconfig' }>): Promise<ResolvedConfig> {
   const parsed = await Promise.all(files.map((file) => readEntries(file, files.length > 1)));
+  if (parsed.every((entries) => entries === NO_ENTRIES)) {
+    throw unusable(files.join(delimiter), `none of these files is there; ${ANOTHER}`);
+  }
   const merged = parsed.reduce((first, next) => ({
     current: first.current === '' ? next.current : first.current,
     clusters: new Map([...next.clusters, ...first.clusters]),
@@ -113,19 +116,39 @@ async function readKubeconfig({
   const where = files.join(delimiter);
   const context = contextOf(merged, wanted, where);
   const cluster = merged.clusters.get(context.cluster);
-  if (cluster === undefined) throw unusable(where, `it has no cluster '${context.cluster}'`);
+  if (cluster === undefined) {
+    throw unusable(where, `it has no cluster '${context.cluster}', which its context names`);
+  }
   const user = context.user ? merged.users.get(context.user) : {};
-  if (user === undefined) throw unusable(where, `it has no user '${context.user ?? ''}'`);
+  if (user === undefined) {
+    throw unusable(where, `it has no user '${context.user ?? ''}', which its context names`);
+  }
   if (!URL.canParse(cluster.server)) throw unusable(where, 'its server is not a URL');
   return resolved({ cluster, user, namespace: context.namespace ?? null });
 }
 
 function contextOf({ current, contexts }: Entries, wanted: string, where: string): Context {
   const name = wanted === '' ? current : wanted;
-  if (name === '') throw unusable(where, 'it has no current-context');
+  if (name === '') {
+    throw unusable(
+      where,
+      `it has no current-context; ${namesOf(contexts)}. kubectl config use-context NAME sets one, and status and check take --context NAME`,
+    );
+  }
   const context = contexts.get(name);
-  if (context === undefined) throw unusable(where, `it has no context '${name}'`);
-  return context;
+  if (context !== undefined) return context;
+  const whence = wanted === '' ? ', which its current-context names' : '';
+  throw unusable(where, `it has no context '${name}'${whence}; ${namesOf(contexts)}`);
+}
+
+const MOST_NAMES = 20;
+
+function namesOf(contexts: Entries['contexts']): string {
+  const names = [...contexts.keys()].toSorted();
+  if (names.length === 0) return 'it has no contexts at all';
+  const rest = names.length - MOST_NAMES;
+  const more = rest > 0 ? ` and ${rest} more` : '';
+  return `its contexts are ${names.slice(0, MOST_NAMES).join(', ')}${more}`;
 }
 
 async function readServiceAccount({
@@ -162,6 +185,7 @@ function resolved(parts: {
   };
 }
 
+const ANOTHER = 'give --kubeconfig FILE, set KUBECONFIG, or use --guards FILE';
 const NO_ENTRIES: Entries = {
   current: '',
   clusters: new Map(),
@@ -176,6 +200,7 @@ async function readEntries(file: string, mayBeMissing: boolean): Promise<Entries
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     if (code === 'ENOENT' && mayBeMissing) return NO_ENTRIES;
+    if (code === 'ENOENT') throw unusable(file, `there is no such file; ${ANOTHER}`);
     throw unusable(file, `it can't be read (${code})`);
   }
   const found = fileSchema.safeParse(parseYaml(file, text));

@@ -114,12 +114,16 @@ describe('a kubeconfig', () => {
     const chosen = await readClusterAccess({ ...access, context: 'z' });
     expect(chosen).toMatchObject({ namespace: 'there' });
     await expect(readClusterAccess({ ...access, context: 'none' })).rejects.toThrow(
-      `can't use the kubeconfig ${file}: it has no context 'none'`,
+      `can't use the kubeconfig ${file}: it has no context 'none'; its contexts are x, z`,
     );
   });
 
   const BROKEN: readonly (readonly [string, unknown, string])[] = [
-    ['no file', null, "it can't be read (ENOENT)"],
+    [
+      'no file',
+      null,
+      'there is no such file; give --kubeconfig FILE, set KUBECONFIG, or use --guards FILE',
+    ],
     ['no YAML', 'token: {s3cret', 'it is not YAML'],
     ['another thing', 's3cret', 'it is no kubeconfig'],
     [
@@ -127,16 +131,41 @@ describe('a kubeconfig', () => {
       { ...WHOLE, users: [{ user: 's3cret' }] },
       'users.0.name is missing or malformed',
     ],
-    ['no current context', { ...WHOLE, 'current-context': '' }, 'it has no current-context'],
-    ['a missing context', { ...WHOLE, contexts: [] }, "it has no context 'x'"],
-    ['a missing cluster', { ...WHOLE, clusters: [] }, "it has no cluster 'c'"],
-    ['a missing user', { ...WHOLE, users: null }, "it has no user 'u'"],
+    [
+      'no current context',
+      { ...WHOLE, 'current-context': '' },
+      'it has no current-context; its contexts are x. kubectl config use-context NAME sets one, and status and check take --context NAME',
+    ],
+    [
+      'a missing context',
+      { ...WHOLE, contexts: [] },
+      "it has no context 'x', which its current-context names; it has no contexts at all",
+    ],
+    [
+      'a missing cluster',
+      { ...WHOLE, clusters: [] },
+      "it has no cluster 'c', which its context names",
+    ],
+    ['a missing user', { ...WHOLE, users: null }, "it has no user 'u', which its context names"],
     [
       'a malformed server',
       { ...WHOLE, clusters: [{ name: 'c', cluster: { server: 'one' } }] },
       'its server is not a URL',
     ],
   ];
+  it('is missed where none of several files is there', async () => {
+    const files = ['one', 'two'].map((name) => join(directory, name));
+    await expect(readClusterAccess({ kind: 'kubeconfig', files })).rejects.toThrow(
+      `can't use the kubeconfig ${files.join(':')}: none of these files is there; give --kubeconfig FILE`,
+    );
+  });
+
+  it('names no more than twenty contexts', async () => {
+    const context = { cluster: 'c' };
+    const contexts = Array.from({ length: 30 }, (_, at) => ({ name: `context-${at}`, context }));
+    await expect(read({ ...WHOLE, contexts })).rejects.toThrow(/context-26 and 10 more$/);
+  });
+
   it.each(BROKEN)('with %s is refused in words', async (_what, content, why) => {
     await expect(read(content)).rejects.toMatchObject({
       name: 'ApiError',
