@@ -82,7 +82,12 @@ const SYNTAX_ERRORS_SHOWN = 3;
 /** Reads YAML (or JSON) text with any number of documents; empty ones are passed over. */
 export function parseGuards(file: string, text: string): ParsedFile {
   const lineCounter = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false });
+  const parsed = parseAllDocuments(text, {
+    lineCounter,
+    prettyErrors: false,
+    // Its warnings would stand in the log, not as JSON, and with what the file holds.
+    logLevel: 'error',
+  });
   const documents = 'empty' in parsed ? [] : parsed;
   const problems: Problem[] = [];
   const guards: NumberedGuard[] = [];

@@ -4,36 +4,113 @@ import type { IncomingMessage } from 'node:http';
 export type Body =
   | { readonly kind: 'complete'; readonly bytes: Buffer }
   | { readonly kind: 'too-large' }
+  /** Too much was being received at once, and this was the most of it. */
+  | { readonly kind: 'no-room' }
   | { readonly kind: 'gone' };
 
+interface Tenant {
+  readonly held: number;
+  evict(): void;
+}
+
+/**
+ * What all bodies that are being received may take together. Whoever sends the largest is turned away
+ * when there is no more: usual reviews are a few KiB, and get through beside any number of large ones.
+ */
+export class BodyRoom {
+  readonly #bytes: number;
+  readonly #tenants = new Set<Tenant>();
+  #held = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+  }
+
+  enter(tenant: Tenant): void {
+    this.#tenants.add(tenant);
+  }
+
+  /** Has the tenant, which already counts them, take that many bytes more. */
+  grow(bytes: number): void {
+    this.#held += bytes;
+    while (this.#held > this.#bytes) {
+      const [largest] = [...this.#tenants].sort((a, b) => b.held - a.held);
+      if (largest === undefined) return;
+      largest.evict();
+    }
+  }
+
+  leave(tenant: Tenant): void {
+    if (this.#tenants.delete(tenant)) this.#held -= tenant.held;
+  }
+}
+
 /** Collects a request's body; once it passes `limit` the rest is discarded unread by us. */
-export function readBody(request: IncomingMessage, limit: number): Promise<Body> {
+export function readBody(request: IncomingMessage, limit: number, room: BodyRoom): Promise<Body> {
   if (Number(request.headers['content-length'] ?? 0) > limit) {
     return Promise.resolve({ kind: 'too-large' });
   }
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    function collect(chunk: Buffer): void {
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= limit) return;
+    const collected = new Collected();
+    const tenant: Tenant = {
+      get held() {
+        return collected.capacity;
+      },
+      evict: () => end({ kind: 'no-room' }),
+    };
+    function end(body: Body): void {
       request.off('data', collect);
-      chunks.length = 0;
-      resolve({ kind: 'too-large' });
-    }
-    function gone(): void {
-      resolve({ kind: 'gone' });
-    }
-    request.on('data', collect);
-    request.on('end', () => {
-      resolve({ kind: 'complete', bytes: join(chunks, size) });
+      room.leave(tenant);
       // The request outlives its body for as long as etcd is waited for.
-      chunks.length = 0;
-    });
-    request.on('error', gone);
-    request.on('close', gone);
+      collected.clear();
+      resolve(body);
+    }
+    function collect(chunk: Buffer): void {
+      const before = collected.capacity;
+      collected.add(chunk);
+      room.grow(collected.capacity - before);
+      if (collected.size > limit) end({ kind: 'too-large' });
+    }
+    room.enter(tenant);
+    request.on('data', collect);
+    request.on('end', () => end({ kind: 'complete', bytes: collected.bytes }));
+    request.on('error', () => end({ kind: 'gone' }));
+    request.on('close', () => end({ kind: 'gone' }));
   });
+}
+
+/** One buffer that grows: a chunk of one byte, kept as it comes, would take a hundred times as much. */
+class Collected {
+  #buffer: Buffer = Buffer.alloc(0);
+  size = 0;
+
+  get capacity(): number {
+    return this.#buffer.length;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.size);
+  }
+
+  add(chunk: Buffer): void {
+    const size = this.size + chunk.length;
+    if (this.size === 0) {
+      this.#buffer = chunk;
+    } else if (size > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * size);
+      this.bytes.copy(larger);
+      chunk.copy(larger, this.size);
+      this.#buffer = larger;
+    } else {
+      chunk.copy(this.#buffer, this.size);
+    }
+    this.size = size;
+  }
+
+  clear(): void {
+    this.#buffer = Buffer.alloc(0);
+    this.size = 0;
+  }
 }
 
 /** Parses JSON; undefined, which JSON can't say, when it is none. */
@@ -69,9 +146,4 @@ export function isTooDense(bytes: Buffer): boolean {
     else if (byte === BACKSLASH) index += 1;
   }
   return values > MAX_VALUES;
-}
-
-function join(chunks: readonly Buffer[], size: number): Buffer {
-  const [only] = chunks;
-  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, size);
 }

@@ -1,7 +1,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ServerError, reasonOf } from './error.ts';
+import { followFiles, readFiles, type FileWatch } from './follow-files.ts';
 
 /** A certificate and its key in PEM, checked to belong together. */
 export interface ServingCertificate {
@@ -24,17 +24,9 @@ export interface ReloadEvents {
   readonly onReloadFailed: (error: ServerError) => void;
 }
 
-/** Handle of a running watch. */
-export interface CertificateWatch {
-  stop(): void;
-}
-
-const POLL_MS = 1_000;
-
 /** Reads and checks both files; throws a ServerError that names the file at fault. */
 export async function loadCertificate(files: CertificateFiles): Promise<ServingCertificate> {
-  const { cert, key } = await readPair(files);
-  return checkCertificate(cert, key, files);
+  return checkPair(await readFiles([files.certFile, files.keyFile]), files);
 }
 
 /** Checks that both parse, belong together and are accepted by TLS; throws a ServerError. */
@@ -62,83 +54,30 @@ export function checkCertificate(
   return { cert, key, fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate };
 }
 
-/**
- * Follows the files by reading them every second: watching the directory misses the symbolic links
- * that Kubernetes swaps when a Secret changes, and 4 KiB a second cost nothing.
- */
+/** Follows both files, as `followFiles` does. */
 export function watchCertificate(
   files: CertificateFiles,
-  current: ServingCertificate,
-  events: ReloadEvents,
-  pollMs: number = POLL_MS,
-): CertificateWatch {
-  const reload = reloader(files, current, events);
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  function schedule(): void {
-    if (stopped) return;
-    timer = setTimeout(() => void reload().then(schedule), pollMs);
-    timer.unref();
-  }
-  schedule();
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
+  { cert, key }: ServingCertificate,
+  { onReloaded, onReloadFailed }: ReloadEvents,
+  pollMs?: number,
+): FileWatch {
+  return followFiles(
+    {
+      files: [files.certFile, files.keyFile],
+      check: (contents) => checkPair(contents, files),
+      onChanged: onReloaded,
+      onBroken: onReloadFailed,
     },
-  };
+    [cert, key],
+    pollMs,
+  );
 }
 
-function reloader(
+function checkPair(
+  [cert = '', key = '']: readonly string[],
   files: CertificateFiles,
-  current: ServingCertificate,
-  events: ReloadEvents,
-): () => Promise<void> {
-  let serving = current;
-  let suspect = '';
-  let reported = '';
-
-  /** A pair half replaced is broken for a moment: only what is still broken at the next look counts. */
-  function broken(seen: string, error: unknown): void {
-    if (seen === suspect && seen !== reported) {
-      reported = seen;
-      events.onReloadFailed(asServerError(error));
-    }
-    suspect = seen;
-  }
-
-  return async () => {
-    let seen = 'unreadable';
-    try {
-      const { cert, key } = await readPair(files);
-      seen = `${cert}\n${key}`;
-      if (cert !== serving.cert || key !== serving.key) {
-        serving = checkCertificate(cert, key, files);
-        events.onReloaded(serving);
-      }
-      suspect = '';
-      reported = '';
-    } catch (error) {
-      broken(seen, error);
-    }
-  };
-}
-
-async function readPair(files: CertificateFiles): Promise<{ cert: string; key: string }> {
-  const [cert, key] = await Promise.all([read(files.certFile), read(files.keyFile)]);
-  return { cert, key };
-}
-
-async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new ServerError(
-      'certificate-unreadable',
-      `${file} can't be read: ${reasonOf(error)}`,
-      error,
-    );
-  }
+): ServingCertificate {
+  return checkCertificate(cert, key, files);
 }
 
 function attempt<T>(failure: string, action: () => T): T {
@@ -147,10 +86,4 @@ function attempt<T>(failure: string, action: () => T): T {
   } catch (error) {
     throw new ServerError('certificate-invalid', `${failure}: ${reasonOf(error)}`, error);
   }
-}
-
-function asServerError(error: unknown): ServerError {
-  return error instanceof ServerError
-    ? error
-    : new ServerError('certificate-invalid', reasonOf(error), error);
 }

@@ -6,6 +6,10 @@ import { TLSSocket } from 'node:tls';
 export interface Connections {
   /** Closes those that have been open for `ageMs` and never carried an application byte. */
   closeUnused(ageMs: number): void;
+  /** Closes those that are idle; whoever is busy is asked to close after its answer. */
+  retire(): void;
+  /** It was open when `retire` was called. */
+  isRetired(socket: Socket): boolean;
   closeAll(): void;
 }
 
@@ -16,10 +20,12 @@ interface Connection {
 
 /**
  * Follows connections from TCP accept through the TLS handshake to use. Node counts a connection
- * that never sent anything as busy, so closing the idle ones would wait for it.
+ * that never sent anything as busy, so closing the idle ones would wait for it. Of more than `most`
+ * the one goes that has been open longest without use, or else the newest.
  */
-export function trackConnections(server: Server): Connections {
+export function trackConnections(server: Server, most: number): Connections {
   const open = new Map<string, Connection>();
+  const retired = new WeakSet<Socket>();
   function track(socket: Socket): void {
     // The TLS socket replaces the raw one: there is no public link between the two.
     const peer = `${socket.remoteAddress}|${socket.remotePort}`;
@@ -28,16 +34,33 @@ export function trackConnections(server: Server): Connections {
     socket.once('close', () => {
       if (open.get(peer) === connection) open.delete(peer);
     });
+    if (open.size > most) makeRoom(socket);
+  }
+  function makeRoom(newest: Socket): void {
+    // In the order in which they came; one whose handshake has ended since then is behind it.
+    for (const [peer, { socket }] of open) {
+      if (socket !== newest && !isUnused(socket)) continue;
+      open.delete(peer);
+      socket.destroy();
+      return;
+    }
+  }
+  function closeUnused(ageMs: number): void {
+    const before = performance.now() - ageMs;
+    for (const { socket, sinceMs } of open.values()) {
+      if (sinceMs <= before && isUnused(socket)) socket.destroy();
+    }
   }
   server.on('connection', track);
   server.on('secureConnection', track);
   return {
-    closeUnused(ageMs) {
-      const before = performance.now() - ageMs;
-      for (const { socket, sinceMs } of open.values()) {
-        if (sinceMs <= before && isUnused(socket)) socket.destroy();
-      }
+    closeUnused,
+    retire() {
+      for (const { socket } of open.values()) retired.add(socket);
+      server.closeIdleConnections();
+      closeUnused(0);
     },
+    isRetired: (socket) => retired.has(socket),
     closeAll() {
       server.closeAllConnections();
       for (const { socket } of open.values()) socket.destroy();

@@ -1,6 +1,6 @@
 /** What went wrong, for callers that branch on it. */
 export type ServerErrorCode =
-  'address-in-use' | 'address-unusable' | 'certificate-unreadable' | 'certificate-invalid';
+  'address-in-use' | 'address-unusable' | 'file-unreadable' | 'certificate-invalid';
 
 /** A failure to serve; `message` is a sentence for the operator, `cause` the system's own error. */
 export class ServerError extends Error {

@@ -4,12 +4,15 @@ import type { Socket } from 'node:net';
 /** Why a request was turned away before its review was looked at; a closed set, fit for a label. */
 export type BadRequestKind =
   | 'BadHttp'
+  | 'Forbidden'
   | 'HeadersTooLarge'
   | 'MethodNotAllowed'
   | 'NotFound'
   | 'NotJson'
+  | 'TooBusy'
   | 'TooLarge'
   | 'TooSlow'
+  | 'Unauthenticated'
   | 'UnsupportedMediaType';
 
 /** An HTTP status and the sentence that goes with it. */

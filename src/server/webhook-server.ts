@@ -1,12 +1,14 @@
+import { constants } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
+import { TLSSocket, type SecureContextOptions } from 'node:tls';
 import express from 'express';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
+import { BodyRoom, MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
 import type { ServingCertificate } from './certificate.ts';
+import { strangerAt, type ClientAuthority } from './client-authority.ts';
 import { isUnused, trackConnections, type Connections } from './connections.ts';
 import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
 import type { BadRequestKind, Refusal } from './refusal.ts';
@@ -24,16 +26,27 @@ export interface WebhookEvents {
 /** Limits on what a caller may cost us. */
 export interface WebhookLimits {
   readonly bodyBytes: number;
+  /** Of all bodies that are being received at one time. */
+  readonly bodiesBytes: number;
+  readonly connections: number;
   /** From a request's first byte to its last. */
   readonly senderMs: number;
   /** How long a connection may stay open without a request, used before or not. */
   readonly idleMs: number;
 }
 
+/** Who may ask: whoever has a certificate of this authority, and one of these names if there are any. */
+export interface AllowedClients {
+  readonly authority: ClientAuthority;
+  readonly names: readonly string[];
+}
+
 /** What a webhook server is made from. */
 export interface WebhookOptions {
   /** null: handshakes fail until there is one to use. */
   readonly certificate: ServingCertificate | null;
+  /** null: whoever reaches us may ask. */
+  readonly clients?: AllowedClients | null;
   readonly handle: ReviewHandler;
   readonly events?: WebhookEvents;
   readonly limits?: Partial<WebhookLimits>;
@@ -46,6 +59,11 @@ const DEFAULT_LIMITS: WebhookLimits = {
   // is longer than protobuf); a review may hold two, object and oldObject: 6 MiB. The rest is room
   // for options, user groups and the escaping of what arrived as protobuf.
   bodyBytes: 8 * MIB,
+  // Four of the largest; reviews are a few KiB.
+  bodiesBytes: 32 * MIB,
+  // An API server holds one for each review under way, and may have 600 of those (its default limits
+  // on requests in flight); idle ones take some 30 KB each.
+  connections: 2_000,
   senderMs: 10_000,
   // The API server keeps idle connections for 90 s and must be the one that closes them.
   idleMs: 120_000,
@@ -68,6 +86,11 @@ const TOO_DENSE: Refusal = {
   status: 413,
   error: `the body holds more than ${MAX_VALUES} values`,
 };
+const NO_ROOM: Refusal = {
+  kind: 'TooBusy',
+  status: 503,
+  error: 'too much is being received at once, and this was the largest; try again',
+};
 const NOT_JSON: Refusal = { kind: 'NotJson', status: 400, error: 'the body is not valid JSON' };
 
 /** `gone`: nobody is there to be answered. */
@@ -81,6 +104,10 @@ export class WebhookServer {
   readonly #events: WebhookEvents;
   readonly #limits: WebhookLimits;
   readonly #tooLarge: Refusal;
+  readonly #room: BodyRoom;
+  /** null: whoever reaches us may ask. */
+  readonly #clientNames: readonly string[] | null;
+  #clientAuthority: ClientAuthority | null;
   #certificate: ServingCertificate | null;
   #draining = false;
 
@@ -93,9 +120,12 @@ export class WebhookServer {
       status: 413,
       error: `the body is larger than ${this.#limits.bodyBytes} bytes`,
     };
+    this.#room = new BodyRoom(this.#limits.bodiesBytes);
+    this.#clientNames = options.clients?.names ?? null;
+    this.#clientAuthority = options.clients?.authority ?? null;
     this.#certificate = options.certificate;
     this.server = this.#createServer();
-    this.connections = trackConnections(this.server);
+    this.connections = trackConnections(this.server, this.#limits.connections);
   }
 
   /** The certificate that new connections get; null: none yet, and so no connection. */
@@ -110,8 +140,18 @@ export class WebhookServer {
 
   /** Serves another certificate to new connections; those that are open keep theirs. */
   useCertificate(certificate: ServingCertificate): void {
-    this.server.setSecureContext({ cert: certificate.cert, key: certificate.key });
     this.#certificate = certificate;
+    this.server.setSecureContext(this.#secureContext());
+  }
+
+  /**
+   * Asks for certificates of another authority. Whoever was let in by the one before has its
+   * connection closed, at once or after its answer, and no session of theirs can be resumed.
+   */
+  useClientAuthority(authority: ClientAuthority): void {
+    this.#clientAuthority = authority;
+    this.server.setSecureContext(this.#secureContext());
+    this.connections.retire();
   }
 
   /** From now on every response closes its connection; requests are still served. */
@@ -125,8 +165,10 @@ export class WebhookServer {
     const checkMs = Math.max(10, Math.floor(senderMs / 40));
     const server = createServer(
       {
-        ...(this.#certificate && { cert: this.#certificate.cert, key: this.#certificate.key }),
-        minVersion: 'TLSv1.2',
+        ...this.#secureContext(),
+        // What is wrong with a certificate is said in an answer; see strangerAt.
+        requestCert: this.#clientNames !== null,
+        rejectUnauthorized: false,
         handshakeTimeout: HANDSHAKE_MS,
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: senderMs - checkMs,
@@ -142,13 +184,27 @@ export class WebhookServer {
     return server;
   }
 
+  #secureContext(): SecureContextOptions {
+    const [certificate, authority] = [this.#certificate, this.#clientAuthority];
+    return {
+      ...(certificate && { cert: certificate.cert, key: certificate.key }),
+      ...(authority && { ca: authority.ca }),
+      minVersion: 'TLSv1.2',
+      // Costs us ten times what it costs whoever asks for it, and no client of ours does.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    };
+  }
+
   /**
    * Reviews go past the router: it costs a tenth of the rate that an unguarded review can reach,
    * and the API server's URL never needs it. Whatever is spelt otherwise is express' business.
    */
   #dispatch(app: express.Express): (request: IncomingMessage, response: ServerResponse) => void {
     return (request, response) => {
-      if (request.method === 'POST' && isReviewUrl(request.url ?? '')) {
+      const stranger = this.#clientNames && strangerAt(request.socket, this.#clientNames);
+      if (stranger !== null) {
+        this.#turnAway(request, response, stranger);
+      } else if (request.method === 'POST' && isReviewUrl(request.url ?? '')) {
         void this.#validate(request, response);
       } else {
         app(request, response);
@@ -196,14 +252,14 @@ export class WebhookServer {
       const outcome = await this.#read(request, arrivedAtMs);
       if (outcome === 'gone') return;
       if ('error' in outcome) this.#refuse(request, response, outcome);
-      else sendJson(response, outcome.status, outcome.body, this.#draining);
+      else sendJson(response, outcome.status, outcome.body, this.#closes(request));
     } catch (error) {
       this.#fail(error, response);
     }
   }
 
   async #read(request: IncomingMessage, arrivedAtMs: number): Promise<Outcome> {
-    const body = await readBody(request, this.#limits.bodyBytes);
+    const body = await readBody(request, this.#limits.bodyBytes, this.#room);
     const context = { timeoutMs: timeoutOf(request.url ?? ''), arrivedAtMs };
     // Nothing that waits for the handler may hold the body: what is in flight when the young
     // generation fills up is copied and kept, at 60 KB a review.
@@ -213,6 +269,7 @@ export class WebhookServer {
   #judge(body: Body, context: ReviewContext): Outcome | Promise<Reply> {
     if (body.kind === 'gone') return 'gone';
     if (body.kind === 'too-large') return this.#tooLarge;
+    if (body.kind === 'no-room') return NO_ROOM;
     if (isTooDense(body.bytes)) return TOO_DENSE;
     const review = parseJson(body.bytes);
     return review === undefined ? NOT_JSON : this.#handle(review, context);
@@ -226,7 +283,17 @@ export class WebhookServer {
 
   #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
     this.#events.onBadRequest?.(refusal.kind);
-    refuse(request, response, refusal, this.#draining);
+    refuse(request, response, refusal, this.#closes(request));
+  }
+
+  /** Whoever may not ask may not hold a connection either. */
+  #turnAway(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    this.#events.onBadRequest?.(refusal.kind);
+    refuse(request, response, refusal, true);
+  }
+
+  #closes({ socket }: IncomingMessage): boolean {
+    return this.#draining || this.connections.isRetired(socket);
   }
 
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {

@@ -8,10 +8,10 @@ import {
   checkCertificate,
   loadCertificate,
   watchCertificate,
-  type CertificateWatch,
   type ServingCertificate,
 } from '../../src/server/certificate.ts';
 import type { ServerError } from '../../src/server/error.ts';
+import type { FileWatch } from '../../src/server/follow-files.ts';
 import { selfSignedCertificate } from '../../src/server/self-signed.ts';
 import { REVIEW, send, startWebhook } from './client.ts';
 
@@ -63,7 +63,7 @@ describe('loadCertificate', () => {
   it('names the file at fault', async () => {
     const [one, other] = [await selfSignedCertificate(), await selfSignedCertificate()];
     await expect(loadCertificate(files)).rejects.toMatchObject({
-      code: 'certificate-unreadable',
+      code: 'file-unreadable',
       message: expect.stringContaining('tls.'),
     });
     await write({ cert: 'no certificate', key: one.key });
@@ -138,7 +138,7 @@ describe('selfSignedCertificate', () => {
 describe('watchCertificate', () => {
   const reloaded: ServingCertificate[] = [];
   const failed: ServerError[] = [];
-  let watch: CertificateWatch | undefined;
+  let watch: FileWatch | undefined;
   let first: ServingCertificate;
 
   beforeEach(async () => {
@@ -200,7 +200,7 @@ describe('watchCertificate', () => {
     expect(failed.map((error) => error.code)).toEqual([
       'certificate-invalid',
       'certificate-invalid',
-      'certificate-unreadable',
+      'file-unreadable',
     ]);
     expect(await servedBy(port)).toBe(first.fingerprint);
     const next = await selfSignedCertificate();
