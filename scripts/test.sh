@@ -192,6 +192,7 @@ setup_node || { failed=1; exit 1; }
 if needs_processes; then
   setup_etcd || lacking 'etcd and etcdctl'
   setup_programs prometheus promtool || lacking 'prometheus and promtool'
+  setup_programs tmux zsh fish || lacking 'tmux, zsh and fish'
 fi
 if needs_kubernetes; then
   if KUBEBUILDER_ASSETS="$(scripts/kubernetes.sh)"; then

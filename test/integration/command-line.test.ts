@@ -64,21 +64,28 @@ describe('usage', () => {
     });
   });
 
-  it.each(['', '--help', 'help serve', 'check --help', 'status -h'])(
-    'helps: etcd-guard %s',
-    async (line) => {
-      const args = line.split(' ').filter((word) => word !== '');
-      const { exitCode, stdout, stderr } = await etcdGuard(...args);
-      expect({ exitCode, stderr }).toStrictEqual({ exitCode: 0, stderr: '' });
-      expect(stdout).toMatch(/^(etcd-guard keeps|Usage: etcd-guard)/);
-    },
-  );
+  it.each([
+    '',
+    '--help',
+    'help serve',
+    'check --help',
+    'status -h',
+    'wait -h',
+    'handoff --help',
+    'help explain',
+    'completion --help',
+  ])('helps: etcd-guard %s', async (line) => {
+    const args = line.split(' ').filter((word) => word !== '');
+    const { exitCode, stdout, stderr } = await etcdGuard(...args);
+    expect({ exitCode, stderr }).toStrictEqual({ exitCode: 0, stderr: '' });
+    expect(stdout).toMatch(/^(etcd-guard keeps|Usage: etcd-guard)/);
+  });
 
   it.each<[string, string[], string]>([
     [
       'an unknown command',
       ['restart'],
-      "etcd-guard: unknown command 'restart'; the commands are serve, status, check\nTry: etcd-guard --help\n",
+      "etcd-guard: unknown command 'restart'; the commands are serve, status, check, wait, handoff, explain, completion\nTry: etcd-guard --help\n",
     ],
     [
       'several problems at once',
@@ -134,7 +141,31 @@ describe('usage', () => {
     [
       'help on what there is not',
       ['help', 'frob'],
-      "etcd-guard: no help on 'frob'; the commands are serve, status, check\nTry: etcd-guard --help\n",
+      "etcd-guard: no help on 'frob'; the commands are serve, status, check, wait, handoff, explain, completion\nTry: etcd-guard --help\n",
+    ],
+    [
+      'a wait for nothing',
+      ['wait', 'etcd-0', '--guards=guards.yaml', '--timeout=soon'],
+      [
+        'etcd-guard: --for is missing: deletable or healthy',
+        "etcd-guard: --timeout must be a duration such as 5s (found 'soon')",
+        'Try: etcd-guard wait --help\n',
+      ].join('\n'),
+    ],
+    [
+      'a hand-off to whoever leads',
+      ['handoff', 'etcd-0', '--to=etcd-0', '--guards=guards.yaml'],
+      "etcd-guard: leadership can't be moved from etcd-0 to itself\nTry: etcd-guard handoff --help\n",
+    ],
+    [
+      'completion for nobody',
+      ['completion'],
+      'etcd-guard: the name of a shell is missing: bash, zsh or fish\nTry: etcd-guard completion --help\n',
+    ],
+    [
+      'completion for a shell that it does not know',
+      ['completion', 'tcsh'],
+      "etcd-guard: no completion for 'tcsh'; the shells are bash, zsh, fish\nTry: etcd-guard completion --help\n",
     ],
     [
       'a check without a pod',
@@ -360,8 +391,34 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
           ),
         ]),
       });
-      expect((await etcdGuard(...args)).stdout).toMatch(/^allow \(Spared\): .*\nWarning: /);
+      const text = (await etcdGuard(...args)).stdout;
+      expect(text).toMatch(/^allow \(Spared\): .*\n {2}leader: .*\n( {2}.*\n)+Warning: /);
       expect((await cluster.leader()).id).toBe(leader.id);
+    });
+
+    it('shows its arithmetic to people', async () => {
+      const { leader } = await roles();
+      const { stdout } = await etcdGuard('check', leader.name, `--guards=${guards}`);
+      const [sentence, ...lines] = stdout.split('\n');
+      expect(sentence).toMatch(/^deny \(LeaderProtected\): /);
+      expect(lines).toStrictEqual([
+        `  leader: ${leader.name}, named by a quorum`,
+        '  voters: 3, so the quorum is 2',
+        `  healthy now: 3 (etcd-0, etcd-1, etcd-2)`,
+        `  without ${leader.name}: 2 >= 2, so the quorum stays`,
+        '',
+      ]);
+    });
+
+    it('keeps its exit code where nobody reads', async () => {
+      const { leader } = await roles();
+      const command = `"$0" "$1" check "$2" "--guards=$3" | true; echo "\${PIPESTATUS[0]}"`;
+      const words = [process.execPath, inject('program'), leader.name, guards];
+      const result = await execa('bash', ['-c', command, ...words], { reject: false });
+      expect({ stdout: result.stdout, stderr: result.stderr }).toStrictEqual({
+        stdout: '1',
+        stderr: '',
+      });
     });
 
     it('knows no guard of other pods', async () => {
@@ -375,7 +432,9 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
         operation: 'delete',
         decision: 'allow',
         reason: 'NotGuarded',
-        message: 'No EtcdGuard selects shop/web-0.',
+        message: expect.stringMatching(
+          /^No guard names a pod web-0 in namespace shop, so no guard would keep it\. Pods that are named: .*etcd-0/,
+        ),
         warnings: [],
         leader: null,
         term: null,
@@ -525,19 +584,51 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
       await silent.close();
     });
 
-    it.each(['SIGINT', 'SIGTERM'] as const)('--watch goes on until %s', async (signal) => {
-      const watching = await ManagedProcess.start(process.execPath, [
-        inject('program'),
-        'status',
-        '--watch',
-        `--guards=${guards}`,
-      ]);
-      await watching.orExplain('a second table', 15_000, () =>
-        watching.output.split('DELETE NOW').length > 2 ? true : undefined,
-      );
-      // No terminal: nothing that would clear one.
-      expect(watching.output).not.toContain('\u001B');
-      await expect(watching.kill(signal)).resolves.toStrictEqual({ code: 0, signal: null });
+    it('-o name prints what kubectl takes', async () => {
+      expect(await etcdGuard('status', `--guards=${guards}`, '-o', 'name')).toStrictEqual({
+        exitCode: 0,
+        stdout: 'etcdguard.etcd-guard.io/etcd\n',
+        stderr: '',
+      });
+    });
+
+    it.each([
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const)(
+      '--watch goes on until %s, and tells changes line by line',
+      async (signal, code) => {
+        const { leader, followers } = await roles();
+        const watching = await ManagedProcess.start(process.execPath, [
+          inject('program'),
+          'status',
+          '--watch',
+          `--guards=${guards}`,
+        ]);
+        await watching.waitForOutput(/DELETE NOW/);
+        const [next] = followers;
+        await cluster.moveLeader(next?.name ?? '');
+        const change = `default/etcd: leader ${next?.name} (was ${leader.name})`;
+        await watching.orExplain(change, 15_000, () =>
+          watching.output.includes(change) ? true : undefined,
+        );
+        // No terminal: nothing that would clear one, and no table again.
+        expect(watching.output).not.toContain('\u001B');
+        expect(watching.output.split('DELETE NOW')).toHaveLength(2);
+        await expect(watching.kill(signal)).resolves.toStrictEqual({ code, signal: null });
+      },
+    );
+
+    it('--watch -o json prints a document for each change', async () => {
+      const { followers } = await roles();
+      const args = ['status', '--watch', '-o', 'json', `--guards=${guards}`];
+      const watching = await ManagedProcess.start(process.execPath, [inject('program'), ...args]);
+      await watching.waitForOutput(/\n}\n/);
+      const name = followers[0]?.name ?? '';
+      await cluster.moveLeader(name);
+      const next = new RegExp(`\n}\n{[^]*"leader": "${name}"[^]*\n}\n`);
+      await expect(watching.waitForOutput(next)).resolves.not.toBeNull();
+      await watching.kill();
     });
 
     it('ends quietly when whoever reads it has had enough', async () => {

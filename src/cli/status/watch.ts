@@ -9,6 +9,8 @@ import type { Shown, StatusSource } from './shown.ts';
 import { tables } from './tables.ts';
 
 const WATCH_EVERY_MS = 1_000;
+/** Only a write tells that nobody reads any more, as behind `head`. */
+const SIGN_OF_LIFE_MS = 10_000;
 
 /** What is watched, and the first look at it. */
 export interface Watching {
@@ -103,6 +105,7 @@ function clockTime(at: Date): string {
 async function watchLines({ source, first }: Watching, streams: Streams): Promise<void> {
   let last = first;
   let trouble = '';
+  let writtenAtMs = performance.now();
   streams.out(first.map((one) => tables(one)).join('\n'));
   for await (const looked of looks(source, streams)) {
     const time = new Date().toISOString();
@@ -112,18 +115,23 @@ async function watchLines({ source, first }: Watching, streams: Streams): Promis
       continue;
     }
     trouble = '';
-    for (const change of changesBetween(last, looked.shown)) streams.out(`${time} ${change}\n`);
+    const changes = changesBetween(last, looked.shown);
     last = looked.shown;
+    if (changes.length === 0 && performance.now() - writtenAtMs < SIGN_OF_LIFE_MS) continue;
+    writtenAtMs = performance.now();
+    const lines = changes.length === 0 ? ['no change'] : changes;
+    streams.out(lines.map((line) => `${time} ${line}\n`).join(''));
   }
 }
 
-/** Another document for each change. */
+/** Another document for each change; an empty line between two is no part of either. */
 async function watchDocuments(
   { source, first }: Watching,
   output: Exclude<StatusConfig['output'], 'table'>,
   streams: Streams,
 ): Promise<void> {
   let last = withoutTimes(first);
+  let writtenAtMs = performance.now();
   streams.out(asDocuments(first, output));
   for await (const { shown, trouble } of looks(source, streams)) {
     if (shown === undefined) {
@@ -131,9 +139,12 @@ async function watchDocuments(
       continue;
     }
     const now = withoutTimes(shown);
-    if (now === last) continue;
+    if (now === last && performance.now() - writtenAtMs < SIGN_OF_LIFE_MS) continue;
+    streams.out(
+      now === last ? '\n' : `${output === 'yaml' ? '---\n' : ''}${asDocuments(shown, output)}`,
+    );
+    writtenAtMs = performance.now();
     last = now;
-    streams.out(`${output === 'yaml' ? '---\n' : ''}${asDocuments(shown, output)}`);
   }
 }
 
