@@ -4,6 +4,7 @@ import type {
   Guard,
   HandOffState,
   Obstacle,
+  Reservation,
   Situation,
   TargetFacts,
 } from '../decision/situation.ts';
@@ -26,6 +27,11 @@ import type { AdmissionRequest } from './review.ts';
 const CONFIRM_EVERY_MS = 20;
 /** How often it is looked what came of a hand-off that another review makes; each look reads all anew. */
 const AWAIT_EVERY_MS = 100;
+/**
+ * No review lasts longer than 30 s: whoever entered a hand-off before that has been cut short before
+ * it could make it or take it back. A little more, since the writer's clock may be another one.
+ */
+const ABANDONED_MS = 35_000;
 
 /** What a hearing came to. */
 export interface Judgement {
@@ -246,9 +252,7 @@ class Hearing {
     situation: Situation,
   ): Promise<Situation | 'again'> {
     try {
-      if (situation.reservations.some(({ own, handOffTo }) => own && handOffTo !== null)) {
-        return await this.#awaitOtherHandOff();
-      }
+      if (situation.reservations.some(isUnderWay)) return await this.#awaitOtherHandOff();
       if ((await this.#hold(cluster, this.#entry(reason, to.id))) === 'conflict') return 'again';
       const leader = cluster.endpoints.find(({ pod }) => pod === from.pod);
       if (leader === undefined) throw new EtcdRequestError('unreachable', 'it has no address');
@@ -344,6 +348,11 @@ function referencesTo(
 /** Something else than etcd took longer than the request may. */
 class OutOfTimeError extends Error {
   override readonly name = 'OutOfTimeError';
+}
+
+/** A hand-off of the target that another review makes; one that is abandoned may be made anew. */
+function isUnderWay({ own, handOffTo, ageMs }: Reservation): boolean {
+  return own && handOffTo !== null && ageMs < ABANDONED_MS;
 }
 
 function notConfirmed(): EtcdRequestError {

@@ -6,7 +6,7 @@ import { quorumOf } from '../../src/decision/quorum.ts';
 import { viewOf } from '../../src/decision/cluster-view.ts';
 import type { FileSource } from '../../src/guards/file-source.ts';
 import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
-import { loadedGuard, sourceOf } from '../fakes/guards.ts';
+import { endingAfterReserve, loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { deletion, eviction } from '../fakes/requests.ts';
 
 const TIMEOUT_MS = 1_000;
@@ -18,6 +18,8 @@ afterEach(() => void vi.useRealTimers());
 
 type Action =
   | { readonly kind: 'delete' | 'evict'; readonly member: number }
+  /** An eviction by a process that ends as soon as it has written an entry. */
+  | { readonly kind: 'killed'; readonly member: number }
   /** What happens to requests to move leadership from here on. */
   | { readonly kind: 'moves'; readonly whenMoved: MoveBehaviour }
   /** Looks at the cluster without a review, as the process does by itself. */
@@ -36,7 +38,9 @@ const disturbances: readonly fc.Arbitrary<Action>[] = [
     whenMoved: fc.constantFrom<MoveBehaviour[]>('moves', 'fails', 'ignores', 'losesItsAnswer'),
   }),
   fc.record({ kind: fc.constant('look') }),
-  fc.record({ kind: fc.constant('pass'), ms: fc.constantFrom(10, 50, 300, 700) }),
+  fc.record({ kind: fc.constant('killed'), member: fc.nat({ max: 1 }) }),
+  // By then a hand-off of one that was killed is nobody's.
+  fc.record({ kind: fc.constant('pass'), ms: fc.constantFrom(10, 50, 300, 700, 36_000) }),
 ];
 const election: fc.Arbitrary<Action> = fc.record({ kind: fc.constant('elect'), member });
 
@@ -101,6 +105,8 @@ class World {
       case 'delete':
       case 'evict':
         return this.#review(action.kind, this.#podAt(action.member));
+      case 'killed':
+        return this.#beginAndEnd(this.#podAt(action.member));
       case 'moves':
         this.etcd.whenMoved = action.whenMoved;
         return;
@@ -141,6 +147,12 @@ class World {
     await this.#step(`start ${pod}`);
     this.etcd.start(pod);
     this.#log.push(`${pod} is back`);
+  }
+
+  async #beginAndEnd(pod: string): Promise<void> {
+    const deadline = deadlineFor(TIMEOUT_MS, nowMs(), nowMs);
+    const guards = endingAfterReserve(this.source);
+    await hear(eviction(pod), { guards, nowMs }, deadline);
   }
 
   async #look(): Promise<void> {

@@ -8,7 +8,7 @@ import {
 import { hear, type GuardedRequest, type Judgement } from '../../src/admission/hearing.ts';
 import type { Policy } from '../../src/decision/situation.ts';
 import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
-import { loadedGuard, sourceOf } from '../fakes/guards.ts';
+import { endingAfterReserve, loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { deletion, eviction } from '../fakes/requests.ts';
 
 const nowMs = (): number => performance.now();
@@ -390,6 +390,28 @@ describe('a hand-off', () => {
     const judgements = await settled(Promise.all(both));
     expect(judgements.map(outcome)).toEqual(['allow Spared', 'allow Spared']);
     expect(judgements.filter(({ handOff }) => handOff.kind === 'moved')).toHaveLength(1);
+    expect(etcd.moves).toEqual(['etcd-1']);
+  });
+
+  it('whose review came to nothing without a word is made anew once no review can last that long', async () => {
+    const { etcd, source } = clusterOf(3);
+    await settled(judge(endingAfterReserve(source), eviction('etcd-0')));
+    expect(etcd.moves).toEqual([]);
+    const early = await settled(judge(source, eviction('etcd-0')));
+    expect(outcome(early)).toBe('deny LeaderProtected');
+    expect(early.verdict.message).toMatch(/no new leader was confirmed in time/);
+    await vi.advanceTimersByTimeAsync(20_000);
+    // One that fails puts the entry back, which somebody may rely on.
+    etcd.whenMoved = 'fails';
+    expect(await outcomeOf(source, deletion('etcd-1'))).toBe('deny LeaderProtected');
+    expect(await outcomeOf(source, eviction('etcd-0'))).toBe('deny LeaderProtected');
+    expect(await outcomeOf(source, deletion('etcd-1'))).toBe('deny LeaderProtected');
+    etcd.whenMoved = 'moves';
+    const both = [judge(source, eviction('etcd-0')), judge(source, eviction('etcd-0'))];
+    expect((await settled(Promise.all(both))).map(outcome)).toEqual([
+      'allow Spared',
+      'allow Spared',
+    ]);
     expect(etcd.moves).toEqual(['etcd-1']);
   });
 

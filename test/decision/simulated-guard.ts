@@ -16,6 +16,7 @@ import type { Dice, Member, SimulatedCluster } from './simulated-cluster.ts';
 export interface LedgerEntry {
   readonly pod: string;
   readonly uid: string;
+  /** By its writer's clock. */
   readonly atMs: number;
   readonly reason: Reason;
   readonly handOffTo: MemberId | null;
@@ -42,12 +43,26 @@ export const WHOLE: Design = {
   candidates: true,
 };
 
+/** What may be otherwise than a cluster's keepers would wish. */
+export interface Surroundings {
+  /** How far the second guard's clock is ahead of the first one's. */
+  readonly clocksApartMs: number;
+  /** How long after it was asked for a permitted deletion may still be carried out. */
+  readonly requestMs: number;
+}
+
+/** An API request lives 60 s. */
+export const USUAL: Surroundings = { clocksApartMs: 0, requestMs: 60_000 };
+
 /** Everything that two guards share, and the clock. */
 export interface World {
   readonly cluster: SimulatedCluster;
   readonly dice: Dice;
   readonly design: Design;
+  readonly surroundings: Surroundings;
   nowMs: number;
+  /** Hand-offs that were made in place of one that nobody went on with. */
+  resumed: number;
   entries: readonly LedgerEntry[];
   version: number;
   /** Which members each guard can't reach. */
@@ -78,6 +93,8 @@ export interface Permit {
 
 const LIVES_MS = 120_000;
 const TIME_ALLOWED_MS = 9_000;
+/** A hand-off that was entered so long ago is nobody's any more. */
+const ABANDONED_MS = 35_000;
 
 /** Thrown where a request has no time left. */
 class OutOfTime extends Error {}
@@ -143,7 +160,7 @@ export class SimulatedGuard {
 
   /** The ledger first, then the pods; null if the pod is gone. */
   *#read(): Generator<void, Situation | null> {
-    const { cluster, nowMs } = this.#world;
+    const { cluster } = this.#world;
     this.#version = this.#world.version;
     const entries = this.#world.entries;
     yield* this.#pause();
@@ -151,7 +168,7 @@ export class SimulatedGuard {
     if (target.uid !== this.#ask.uid) return null;
     const pods = cluster.podFacts();
     return {
-      nowMs,
+      nowMs: this.#clockMs(),
       request: {
         operation: this.#ask.operation,
         dryRun: false,
@@ -188,14 +205,24 @@ export class SimulatedGuard {
   /** An entry ends with its time, or when its pod is seen to go. */
   #lives({ pod, uid, atMs }: LedgerEntry): boolean {
     const member = this.#world.cluster.of(pod);
-    return this.#world.nowMs - atMs < LIVES_MS && member.uid === uid && !member.terminating;
+    return this.#ageMs(atMs) < LIVES_MS && member.uid === uid && !member.terminating;
+  }
+
+  #clockMs(): number {
+    const { nowMs, surroundings } = this.#world;
+    return nowMs + (this.#ask.guard === 1 ? surroundings.clocksApartMs : 0);
+  }
+
+  /** A time to come is now. */
+  #ageMs(atMs: number): number {
+    return Math.max(0, this.#clockMs() - atMs);
   }
 
   #seen({ pod, uid, atMs, reason, handOffTo }: LedgerEntry): Reservation {
     return {
       pod,
       own: uid === this.#ask.uid,
-      ageMs: this.#world.nowMs - atMs,
+      ageMs: this.#ageMs(atMs),
       reason,
       handOffTo: this.#world.design.candidates ? handOffTo : null,
     };
@@ -248,7 +275,7 @@ export class SimulatedGuard {
     const world = this.#world;
     if (world.version !== this.#version && world.design.ledger) return null;
     const { pod, uid } = this.#ask;
-    const entry = { pod, uid, atMs: world.nowMs, reason, handOffTo, reliedOn: false };
+    const entry = { pod, uid, atMs: this.#clockMs(), reason, handOffTo, reliedOn: false };
     world.note(`guard ${this.#ask.guard} reserves ${pod} (${reason}) for ${handOffTo ?? 'nobody'}`);
     const others = world.entries.filter((one) => one.uid !== uid && this.#lives(one));
     world.entries = [...others, entry];
@@ -264,35 +291,45 @@ export class SimulatedGuard {
 
   /** True: read everything anew. */
   *#move({ from, to, reason }: HandOff): Generator<void, boolean> {
-    const { cluster, dice } = this.#world;
-    if (
-      this.#world.entries.some(
-        (e) => e.uid === this.#ask.uid && this.#lives(e) && e.handOffTo !== null,
-      )
-    ) {
-      yield* this.#pause();
-      return true;
-    }
+    const other = this.#otherHandOff();
     yield* this.#pause();
-    const before = this.#world.entries.find(({ uid }) => uid === this.#ask.uid) ?? null;
+    if (other !== null && this.#ageMs(other.atMs) < ABANDONED_MS) return true;
+    const before = this.#ownEntry();
     const entry = this.#write(reason, to.id);
     if (entry === null) return true;
     this.#held = { entry, before };
+    if (other !== null) this.#world.resumed += 1;
     yield* this.#pause();
+    if (yield* this.#isMoved(from, to)) {
+      this.#handOff = { kind: 'moved' };
+      return true;
+    }
+    yield* this.#release();
+    this.#handOff = { kind: 'failed', cause: 'not confirmed' };
+    return false;
+  }
+
+  /** Asks for the move at some moment, and waits for a while until another leads. */
+  *#isMoved(from: HandOff['from'], to: HandOff['to']): Generator<void, boolean> {
+    const { cluster, dice } = this.#world;
     const late = dice.below(4);
     for (let wait = 0; wait < 6; wait += 1) {
       if (wait === late && cluster.moveLeader(cluster.of(from.pod), cluster.of(to.pod)))
         this.#world.note(`guard ${this.#ask.guard} moved leadership ${from.pod} -> ${to.pod}`);
       yield* this.#pause();
       const leader = cluster.leader();
-      if (leader !== null && leader.id !== from.id && wait > late) {
-        this.#handOff = { kind: 'moved' };
-        return true;
-      }
+      if (leader !== null && leader.id !== from.id && wait > late) return true;
     }
-    yield* this.#release();
-    this.#handOff = { kind: 'failed', cause: 'not confirmed' };
     return false;
+  }
+
+  #otherHandOff(): LedgerEntry | null {
+    const own = this.#ownEntry();
+    return own !== null && own.handOffTo !== null && this.#lives(own) ? own : null;
+  }
+
+  #ownEntry(): LedgerEntry | null {
+    return this.#world.entries.find(({ uid }) => uid === this.#ask.uid) ?? null;
   }
 
   *#release(): Generator<void, void> {

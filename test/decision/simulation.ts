@@ -1,10 +1,12 @@
 import { active, Dice, SimulatedCluster, type Member } from './simulated-cluster.ts';
 import {
   SimulatedGuard,
+  USUAL,
   WHOLE,
   type Ask,
   type Design,
   type Permit,
+  type Surroundings,
   type World,
 } from './simulated-guard.ts';
 
@@ -13,13 +15,12 @@ export interface Outcome {
   readonly permits: number;
   readonly refusals: number;
   readonly handOffs: number;
+  readonly resumed: number;
   readonly reasons: ReadonlyMap<string, number>;
 }
 
 /** How many things happen in one run. */
 const EVENTS = 500;
-/** An API request may live that long, so a permit is used by then or never. */
-const REQUEST_MS = 60_000;
 const CONCURRENT = 4;
 
 /** The design was broken; says how, and by what history. */
@@ -36,8 +37,12 @@ export class BrokenError extends Error {
  *   still be used or has been and is not made good yet, and those that have been of no use since
  *   before the guard began to ask. What breaks later than that no guard can foresee.
  */
-export function simulate(seed: number, design: Design = WHOLE): Outcome {
-  return new Simulation(seed, design).run();
+export function simulate(
+  seed: number,
+  design: Design = WHOLE,
+  surroundings: Surroundings = USUAL,
+): Outcome {
+  return new Simulation(seed, design, surroundings).run();
 }
 
 interface Pending {
@@ -62,14 +67,16 @@ class Simulation {
   readonly #taken = new Set<number>();
   #refusals = 0;
 
-  constructor(seed: number, design: Design) {
+  constructor(seed: number, design: Design, surroundings: Surroundings) {
     this.#dice = new Dice(seed);
     this.#cluster = new SimulatedCluster(this.#dice.pick([1, 2, 3, 3, 3, 4, 5, 5]));
     this.#world = {
       cluster: this.#cluster,
       dice: this.#dice,
       design,
+      surroundings,
       nowMs: 0,
+      resumed: 0,
       entries: [],
       version: 0,
       cutOff: [new Set(), new Set()],
@@ -87,7 +94,8 @@ class Simulation {
     const reasons = this.#reasons;
     const permits = [...reasons.values()].reduce((sum, times) => sum + times, 0);
     const moves = [...this.#cluster.elections.values()].filter(({ by }) => by === 'guard');
-    return { permits, refusals: this.#refusals, handOffs: moves.length, reasons };
+    const { resumed } = this.#world;
+    return { permits, refusals: this.#refusals, handOffs: moves.length, resumed, reasons };
   }
 
   #next(): void {
@@ -137,7 +145,10 @@ class Simulation {
     const { ask, reason } = permit;
     this.#note(`guard ${ask.guard} permits ${ask.pod} (${reason}), asked at ${permit.askedAt}`);
     this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
-    this.#pending = [...this.#pending, { permit, untilMs: ask.startedMs + REQUEST_MS }];
+    this.#pending = [
+      ...this.#pending,
+      { permit, untilMs: ask.startedMs + this.#world.surroundings.requestMs },
+    ];
     if (reason === 'Spared' || reason === 'NothingToLose') this.#checkQuorum(permit);
   }
 
@@ -246,9 +257,18 @@ class Simulation {
       () => (member.group = this.#dice.below(2)),
       () => this.#dice.pick(this.#world.cutOff).add(member.index),
       () => this.#cluster.elect(member, 'cluster'),
+      () => this.#kill(),
     ];
     this.#dice.pick(deeds)();
     this.#note(`${member.pod}: up ${active(member)}, group ${member.group}, names ${member.names}`);
+  }
+
+  /** A guard's process ends in the middle of a review, and takes nothing back. */
+  #kill(): void {
+    if (this.#running.length === 0) return;
+    const killed = this.#dice.pick(this.#running);
+    this.#running = this.#running.filter((one) => one !== killed);
+    this.#note(`guard ${killed.ask.guard} is killed while it judges ${killed.ask.pod}`);
   }
 
   #crash(member: Member): void {

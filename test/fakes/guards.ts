@@ -1,3 +1,4 @@
+import type { GuardSource, NewReservation } from '../../src/admission/guard-source.ts';
 import { FileSource } from '../../src/guards/file-source.ts';
 import type { LoadedGuard } from '../../src/guards/file-guards.ts';
 import { parseGuards, type GuardDocument } from '../../src/guards/document.ts';
@@ -44,4 +45,21 @@ export function sourceOf(etcd: EtcdCluster, ...guards: readonly LoadedGuard[]): 
     monotonicMs: () => performance.now(),
     viewed: () => undefined,
   });
+}
+
+/** As it is for a process that is killed when it has written its entry. */
+export function endingAfterReserve(source: GuardSource): GuardSource {
+  return {
+    async read(subject) {
+      const found = await source.read(subject, 1_000);
+      const clusters = found.clusters.map((cluster) => ({
+        ...cluster,
+        async reserve(entry: NewReservation) {
+          await cluster.reserve(entry);
+          return new Promise<never>(() => undefined);
+        },
+      }));
+      return { ...found, clusters };
+    },
+  };
 }
