@@ -14,7 +14,7 @@ import { Guard } from './guard.ts';
 import { install } from './installation.ts';
 import { chapter, check, remark } from './narration.ts';
 import type { Command, CommandOutcome, Shell } from './shell.ts';
-import type { Attempt, Health, Presence, Stage } from './stage.ts';
+import type { Attempt, Health, Pods, Presence, Stage, Suggestion } from './stage.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const GUARDS = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards';
@@ -178,16 +178,31 @@ export class KubernetesStage implements Stage {
     await this.#statusSays(leader, `${etcd.members.length}/${etcd.members.length}`);
   }
 
-  suggestions(leader: string, follower: string): readonly string[] {
+  suggestions({ leader, followers: [first, second] }: Pods): readonly Suggestion[] {
+    const both = `kubectl delete pod ${first} & kubectl delete pod ${second} & wait`;
+    const node = nodeOf(leader);
+    const glass = `kubectl annotate --overwrite pod ${second} etcd-guard.io/break-glass="to try it"`;
     return [
-      'kubectl get etcdguards --watch',
-      'kubectl etcd-guard status --watch',
-      `kubectl etcd-guard check ${leader} --eviction`,
-      `kubectl delete pod ${leader}`,
-      `kubectl delete pod ${follower}`,
-      `kubectl drain ${nodeOf(leader)} --force; kubectl uncordon ${nodeOf(leader)}`,
-      'kubectl get pods --watch',
-      'kubectl describe etcdguard etcd',
+      { line: 'kubectl get etcdguards,pods', shows: 'who leads, and who is there' },
+      {
+        line: 'kubectl etcd-guard status --watch',
+        shows: 'what a delete would get, every second until Ctrl-C',
+      },
+      {
+        line: `kubectl etcd-guard check ${leader} --eviction`,
+        shows: 'what a drain would get, in a dry run',
+      },
+      { line: `kubectl delete pod ${leader}`, shows: 'refused: it leads' },
+      { line: both, shows: 'one goes, the other is refused' },
+      {
+        line: `kubectl drain ${node} --force; kubectl uncordon ${node}`,
+        shows: 'leadership is moved first',
+      },
+      {
+        line: `${glass}; kubectl delete pod ${second}`,
+        shows: 'goes, whatever etcd says',
+      },
+      { line: 'kubectl describe etcdguard etcd', shows: 'its status, and what stands in Events' },
     ];
   }
 

@@ -23,6 +23,7 @@ import { KubernetesStage } from './kubernetes-stage.ts';
 import { NotAsAnnounced, plain, silence } from './narration.ts';
 import { ReviewsStage } from './reviews-stage.ts';
 import { Shell } from './shell.ts';
+import type { Pods } from './stage.ts';
 import { tell, type Scene } from './story.ts';
 
 interface Options {
@@ -98,7 +99,7 @@ async function ownAddresses(): Promise<EtcdClusterOptions> {
   }
 }
 
-/** A directory with `etcd-guard` and `kubectl`, so that they can be shown as they are run. */
+/** A directory with all programs that are shown, so that they can be called as they are shown. */
 async function commandsIn(directory: string, api: KubeApiserver | null): Promise<string> {
   const bin = join(directory, 'bin');
   const script = (name: string, command: string): Promise<void> =>
@@ -111,6 +112,8 @@ async function commandsIn(directory: string, api: KubeApiserver | null): Promise
     await script('kubectl', `env HOME='${directory}' '${kubectl}'`);
     await script('kubectl-etcd_guard', `'${process.execPath}' '${PROGRAM}'`);
   }
+  // Refusals tell to use it, and it may be in the PATH of this process alone.
+  await script('etcdctl', `'${requireBinary('etcdctl')}'`);
   return bin;
 }
 
@@ -141,20 +144,33 @@ async function introduction(etcd: EtcdCluster, api: KubeApiserver | null): Promi
 
 async function keepRunning(everything: Everything, stop: AbortSignal): Promise<void> {
   const { etcd, stage, prometheus, directory, kubeconfig } = everything;
-  const { name: leader } = await etcd.leader();
-  const [follower] = await etcd.followers();
-  const metrics = stage.guard.metricsAddresses.map((address) => `http://${address}/metrics`);
-  const commands = [
-    `cd ${directory}; export PATH="$PWD/bin:$PATH"`,
-    ...(kubeconfig === null ? [] : [`export KUBECONFIG=${kubeconfig}`]),
-    ...stage.suggestions(leader, follower?.name ?? leader),
-    `curl -s ${metrics.join(' ')} | grep ^etcdguard_`,
+  const settings = [
+    'export PATH="$PWD/bin:$PATH"',
+    ...(kubeconfig === null ? [] : [`KUBECONFIG=${kubeconfig}`]),
   ];
-  if (prometheus !== null) commands.push(`# Prometheus: ${prometheus.url}`);
-  plain('\nAll of it goes on running. To try in another terminal:\n');
-  for (const line of commands) plain(`  ${line}`);
-  plain('\nCtrl-C here ends it.');
+  plain('\nAll of it goes on running. In another terminal, begin with\n');
+  plain(`  cd ${directory} && ${settings.join(' ')}\n`);
+  plain(
+    kubeconfig === null
+      ? 'and try:\n'
+      : 'and try, in any order; a pod that goes is back ten seconds later, and leadership moves:\n',
+  );
+  for (const { line, shows } of stage.suggestions(await podsOf(etcd))) {
+    plain(`  # ${shows}\n  ${line}`);
+  }
+  for (const address of stage.guard.metricsAddresses) {
+    plain(`  # the guard's counters; its status page is http://${address}/`);
+    plain(`  curl -s http://${address}/metrics | grep ^etcdguard_`);
+  }
+  if (prometheus !== null) plain(`  # Prometheus, in a browser\n  ${prometheus.url}`);
+  plain(`\nCtrl-C here ends it and clears it away; so does, from there: kill ${process.pid}`);
   await stage.keepRunning(stop);
+}
+
+async function podsOf(etcd: EtcdCluster): Promise<Pods> {
+  const { name: leader } = await etcd.leader();
+  const [first, second] = await etcd.followers();
+  return { leader, followers: [first?.name ?? leader, second?.name ?? leader] };
 }
 
 function reportFailure(error: unknown, { log }: Guard): void {

@@ -12,7 +12,7 @@ import { until } from '../../test/harness/until.ts';
 import { Guard } from './guard.ts';
 import { chapter, check, output, remark, request } from './narration.ts';
 import type { Shell } from './shell.ts';
-import type { Attempt, Health, Presence, Stage } from './stage.ts';
+import type { Attempt, Health, Pods, Presence, Stage, Suggestion } from './stage.ts';
 
 const USER = { username: 'kubernetes-admin', groups: ['system:masters', 'system:authenticated'] };
 const GRACE_SECONDS = 30;
@@ -120,10 +120,21 @@ export class ReviewsStage implements Stage {
     });
   }
 
-  suggestions(leader: string, follower: string): readonly string[] {
+  suggestions({ leader, followers: [follower] }: Pods): readonly Suggestion[] {
     const posting = (pod: string): string =>
-      `curl --cacert guard-ca.crt -H 'content-type: application/json' -d @delete-${pod}.json '${this.#url}'`;
-    return [`${STATUS.join(' ')} --watch`, posting(leader), posting(follower)];
+      `curl -sSw '\\n' --cacert guard-ca.crt -H 'content-type: application/json' -d @delete-${pod}.json '${this.#url}'`;
+    return [
+      {
+        line: `${STATUS.join(' ')} --watch`,
+        shows: 'what a delete would get, every second until Ctrl-C',
+      },
+      {
+        line: `etcd-guard check ${leader} --eviction --guards ${GUARDS_FILE}`,
+        shows: 'what a drain would get, in a dry run',
+      },
+      { line: posting(leader), shows: 'the review of a dry-run delete: refused, it leads' },
+      { line: posting(follower), shows: 'the same of a follower: allowed' },
+    ];
   }
 
   async keepRunning(signal: AbortSignal): Promise<void> {

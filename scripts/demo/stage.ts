@@ -18,6 +18,18 @@ export interface Health {
   readonly healthy: number;
 }
 
+/** Who was what when the suggestions were made: it changes as they are tried. */
+export interface Pods {
+  readonly leader: string;
+  readonly followers: readonly [string, string];
+}
+
+/** A line for a shell, and what it shows. */
+export interface Suggestion {
+  readonly line: string;
+  readonly shows: string;
+}
+
 /** Where the demo plays: with an API server, or with the reviews that one would send. */
 export interface Stage {
   readonly guard: Guard;
@@ -40,8 +52,8 @@ export interface Stage {
   showEvents(reasons: readonly string[]): Promise<void>;
   /** Brings a pod back that went, and its member with it, until all members are healthy. */
   bringBack(pod: string): Promise<void>;
-  /** Commands to try afterwards. */
-  suggestions(leader: string, follower: string): readonly string[];
+  /** To try afterwards; each works at any time, after any other. */
+  suggestions(pods: Pods): readonly Suggestion[];
   /** Until the signal: pods that go come back after a while. */
   keepRunning(signal: AbortSignal): Promise<void>;
   /** The stage, and the guard with it. */
