@@ -207,6 +207,7 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))(
     describe('their status', () => {
       const status: GuardStatus = {
         observedGeneration: 1,
+        reason: 'NamespaceNotLabelled',
         leader: 'etcd-0',
         voters: 3,
         healthyVoters: 3,
@@ -291,8 +292,8 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))(
           const { stdout } = await api.kubectl('get', kind, 'printed');
           const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
           expect(rows).toEqual([
-            ['NAME', 'LEADER', 'HEALTHY', 'QUORUM', 'DISRUPTIONS ALLOWED', 'AGE'],
-            ['printed', 'etcd-0', '3/3', '2', '1', age],
+            ['NAME', 'LEADER', 'HEALTHY', 'QUORUM', 'DISRUPTIONS ALLOWED', 'AGE', 'REASON'],
+            ['printed', 'etcd-0', '3/3', '2', '1', age, 'NamespaceNotLabelled'],
           ]);
         }
       });

@@ -48,6 +48,12 @@ async function lines(start: string): Promise<readonly string[]> {
   return body.split('\n').filter((line) => line.startsWith(start));
 }
 
+/** `healthy 3`, of the one guard that there is. */
+async function votersCounted(): Promise<readonly string[]> {
+  const all = await lines('etcdguard_cluster_voters{');
+  return all.map((line) => line.replace(/.*health="(\w+)".* /, '$1 '));
+}
+
 function namesOf(samples: readonly string[]): readonly string[] {
   return samples.map((line) => line.replace(/ \S+$/, ''));
 }
@@ -102,6 +108,27 @@ describe('the metrics', () => {
       counted.push(changes.join().replace(/^.* /, ''));
     }
     expect(counted).toEqual(['0', '0', '0', '0', '0', '1', '2']);
+  });
+
+  test('count the voters that were last known as unknown while no list is agreed on', async () => {
+    const silent: ClusterView = {
+      ...viewLedBy(null),
+      list: 'none',
+      members: [],
+      voters: 0,
+      healthyVoters: 0,
+    };
+    recorder.cluster(GUARD, silent);
+    expect(await votersCounted()).toEqual(['healthy 0', 'unhealthy 0', 'unknown 0']);
+    recorder.cluster(GUARD, viewLedBy('1'));
+    recorder.cluster(GUARD, silent);
+    expect(await votersCounted()).toEqual(['healthy 0', 'unhealthy 0', 'unknown 3']);
+    // Whoever kept the status before has written down how many there were.
+    recorder.cluster(GUARD, silent, 5);
+    expect(await votersCounted()).toEqual(['healthy 0', 'unhealthy 0', 'unknown 5']);
+    recorder.forgetCluster(GUARD);
+    recorder.cluster(GUARD, silent);
+    expect(await votersCounted()).toEqual(['healthy 0', 'unhealthy 0', 'unknown 0']);
   });
 
   test('of a cluster are given up with the Lease; what was counted stays', async () => {

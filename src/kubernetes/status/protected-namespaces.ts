@@ -21,6 +21,8 @@ export interface NamespaceEvents {
 
 /** How often the webhook's configuration is read: nobody may watch it by its name alone. */
 const CONFIGURATION_MS = 30_000;
+/** The same while there is none: somebody may be installing it. */
+const MISSING_MS = 5_000;
 
 /**
  * The namespaces in which the webhook is asked, for any number of guards by one watch, in which the
@@ -77,7 +79,9 @@ export class ProtectedNamespaces {
     if (run !== this.#run) return;
     if (scope !== null) this.#use(scope);
     else this.#settle();
-    this.#timer = setTimeout(() => void this.#follow(run), CONFIGURATION_MS);
+    const missing = this.#scope?.selectors.length === 0;
+    const nextMs = missing ? MISSING_MS : CONFIGURATION_MS;
+    this.#timer = setTimeout(() => void this.#follow(run), nextMs);
     this.#timer.unref();
   }
 

@@ -44,7 +44,7 @@ describe('a recorded status', () => {
   });
 });
 
-function object(status: object): KubernetesObject {
+function withShown(status: object): KubernetesObject {
   return { ...written(), status };
 }
 
@@ -57,15 +57,15 @@ describe('voters that were last known', () => {
   };
   it('were known until Reachable turned', () => {
     const conditions = [{ ...condition, status: 'False' }];
-    expect(lastKnownNote(object({ voters: 3, conditions }), NOW)).toBe(
+    expect(lastKnownNote(withShown({ voters: 3, conditions }), NOW)).toBe(
       'Voters and quorum are those of the last member list that a quorum agreed on, known until 2026-03-04T11:57:00Z (3 min ago).',
     );
-    expect(lastKnownNote(object({ conditions }), NOW)).toBeNull();
+    expect(lastKnownNote(withShown({ conditions }), NOW)).toBeNull();
   });
 
   it('are still those of the guard while it reaches etcd', () => {
     const conditions = [{ ...condition, status: 'True' }];
-    expect(lastKnownNote(object({ voters: 3, conditions }), NOW)).toBe(
+    expect(lastKnownNote(withShown({ voters: 3, conditions }), NOW)).toBe(
       'Voters and quorum are those of the last member list that a quorum agreed on.',
     );
   });

@@ -521,9 +521,13 @@ describe('a namespace in which nobody is asked', () => {
     api.remove('ValidatingWebhookConfiguration', 'etcd-guard');
     await start();
     expect(conditionsOf()).toContain('Accepted=False/WebhookNotRegistered');
+    // Somebody installs it.
     api.put(webhookObject());
-    await advance(A_ROUND);
+    await advance(6_200);
     expect(conditionsOf()).toContain('Accepted=True/Accepted');
+    api.remove('ValidatingWebhookConfiguration', 'etcd-guard');
+    await advance(A_ROUND);
+    expect(conditionsOf()).toContain('Accepted=False/WebhookNotRegistered');
   });
 
   test('goes by the label as shipped where the configuration can’t be read', async () => {
