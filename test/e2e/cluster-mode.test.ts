@@ -132,6 +132,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         ['patch', 'events'],
         ['watch', 'etcdguards'],
         ['watch', 'pods'],
+        ['list', 'namespaces'],
+        ['watch', 'namespaces'],
         ['get', 'events'],
         ['delete', 'events'],
         ['update', 'etcdguards'],
@@ -147,7 +149,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         asked.map(async ([verb, what]) => ((await may(verb, what)) ? [`${verb} ${what}`] : [])),
       );
       expect(answers.flat()).toStrictEqual(
-        asked.slice(0, 11).map(([verb, what]) => `${verb} ${what}`),
+        asked.slice(0, 13).map(([verb, what]) => `${verb} ${what}`),
       );
     });
 
