@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
+import { PROTECTED, webhookConfiguration } from '../harness/admission-webhook.ts';
 import { startEtcdCluster, type EtcdCluster, type EtcdMember } from '../harness/etcd-cluster.ts';
 import { etcdPod, runsMembersOf } from '../harness/etcd-pods.ts';
 import { deleteReview, startGuard, type GuardProcess } from '../harness/guard-process.ts';
@@ -20,17 +21,30 @@ const GUARD_USER = 'system:serviceaccount:etcd-guard:etcd-guard';
 const GUARD = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards/etcd';
 const PODS = '/api/v1/namespaces/default/pods';
 const LEASE = '/apis/coordination.k8s.io/v1/namespaces/etcd-guard/leases/etcd-guard-status';
+const NAMESPACE = '/api/v1/namespaces/default';
 const KEEPS = 'keeping the status of EtcdGuards';
 
 const statusSchema = z.looseObject({
+  reason: z.string().optional(),
   leader: z.string().optional(),
   health: z.string().optional(),
   disruptionsAllowed: z.number().optional(),
   disruptedPods: z.record(z.string(), z.unknown()).optional(),
   conditions: z
-    .array(z.object({ type: z.string(), status: z.string(), reason: z.string() }).loose())
+    .array(
+      z
+        .object({
+          type: z.string(),
+          status: z.string(),
+          reason: z.string(),
+          message: z.string(),
+        })
+        .loose(),
+    )
     .default([]),
 });
+
+const configurationSchema = z.looseObject({ webhooks: z.array(z.looseObject({})) });
 
 describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
   'the status of a guard, with two replicas',
@@ -53,6 +67,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         etcd.members.map(({ name }) => startKubelet({ api, nodeName: nodeOf(name), run })),
       );
       await install();
+      await api.admin.patch(NAMESPACE, { metadata: { labels: PROTECTED } });
+      await api.apply(registered());
       replicas = await Promise.all([startReplica(), startReplica()]);
       await api.apply({
         apiVersion: 'etcd-guard.io/v1alpha1',
@@ -150,8 +166,17 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         'QUORUM',
         'DISRUPTIONS ALLOWED',
         'AGE',
+        'REASON',
       ]);
-      expect(row.split(/ +/).slice(0, 5)).toStrictEqual(['etcd', name, '3/3', '2', '1']);
+      // All is well: there is no reason.
+      expect(row.trimEnd().split(/ +/)).toStrictEqual([
+        'etcd',
+        name,
+        '3/3',
+        '2',
+        '1',
+        expect.stringMatching(/^\d+m?\d*s?$/),
+      ]);
       const { status } = await read();
       expect(status.conditions).toMatchObject([
         { type: 'Reachable', status: 'True', reason: 'QuorumAnswers' },
@@ -267,6 +292,73 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       await shows({ health: '3/3' });
     });
 
+    it('says that nobody is asked where the namespace is not labelled, and what to do', async () => {
+      await api.admin.patch(NAMESPACE, { metadata: { labels: { 'etcd-guard.io/protect': null } } });
+      await shows({ reason: 'NamespaceNotLabelled', health: '3/3' }, 5_000);
+      const { stdout } = await api.kubectl('get', 'etcdguards');
+      expect(stdout).toMatch(/^etcd +etcd-\d +3\/3 +2 +1 +\S+ +NamespaceNotLabelled *$/m);
+      const { status } = await read();
+      const accepted = status.conditions.find(({ type }) => type === 'Accepted');
+      expect(accepted).toMatchObject({ status: 'False', reason: 'NamespaceNotLabelled' });
+      const command = accepted?.message.split(': kubectl ')[1] ?? '';
+      expect(command).toBe('label namespace default etcd-guard.io/protect=enabled');
+      expect(await api.kubectl(...command.split(' '))).toMatchObject({ exitCode: 0 });
+      await until('it is accepted', async () => (await read()).status.reason === undefined, {
+        timeoutMs: 5_000,
+      });
+    });
+
+    it('keeps the voters that were last known while all members are silent', async () => {
+      const { holds } = await holder();
+      await Promise.all(etcd.members.map(({ name }) => etcd.killMember(name)));
+      await shows({ health: '0/3', quorum: 2, voters: 3, reason: 'NoAgreedMemberList' });
+      const { stdout } = await api.kubectl('get', 'etcdguards');
+      expect(stdout).toMatch(/^etcd +0\/3 +2 +0 +\S+ +NoAgreedMemberList *$/m);
+      await until('the gauges follow', async () => {
+        expect(await holds.samples('etcdguard_cluster_voters{')).toStrictEqual({
+          'etcdguard_cluster_voters{guard="etcd",health="healthy",namespace="default"}': 0,
+          'etcdguard_cluster_voters{guard="etcd",health="unhealthy",namespace="default"}': 0,
+          'etcdguard_cluster_voters{guard="etcd",health="unknown",namespace="default"}': 3,
+        });
+        return true;
+      });
+      await bringBack(...etcd.members);
+      await shows({ health: '3/3', disruptionsAllowed: 1 });
+    });
+
+    it('of a guard without pods names its selector; its gauges go with it', async () => {
+      await api.apply({
+        apiVersion: 'etcd-guard.io/v1alpha1',
+        kind: 'EtcdGuard',
+        metadata: { name: 'empty', namespace: 'default' },
+        spec: { selector: { matchLabels: { app: 'nothing' } } },
+      });
+      await until('its reason', async () => {
+        const { status } = await api.admin.get(GUARD.replace(/etcd$/, 'empty'));
+        const { reason, conditions } = statusSchema.parse(status ?? {});
+        expect(reason).toBe('NoPodSelected');
+        expect(conditions.map(({ message }) => message)).toContain(
+          'no pod of this namespace matches spec.selector (app=nothing)',
+        );
+        return true;
+      });
+      const { holds } = await holder();
+      const gauges = [
+        'etcdguard_cluster_voters{',
+        'etcdguard_cluster_has_leader{',
+        'etcdguard_cluster_disruptions_allowed{',
+        'etcdguard_reservations{',
+        'etcdguard_guarded_pods{',
+      ];
+      const ofEmpty = async (gauge: string): Promise<readonly string[]> =>
+        Object.keys(await holds.samples(gauge)).filter((series) => series.includes('"empty"'));
+      for (const gauge of gauges) expect(await ofEmpty(gauge)).not.toStrictEqual([]);
+      await api.admin.delete(GUARD.replace(/etcd$/, 'empty'));
+      for (const gauge of gauges) {
+        await until(`${gauge} is gone`, async () => (await ofEmpty(gauge)).length === 0);
+      }
+    });
+
     it('has its gauges at one replica only', async () => {
       const { holds, waits } = await holder();
       const gauges = ['etcdguard_cluster_', 'etcdguard_reservations{', 'etcdguard_guarded_pods{'];
@@ -307,6 +399,16 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
     });
   },
 );
+
+/** Registered as far as it can be read; of pods that have no such label the API server asks nobody. */
+function registered(): unknown {
+  const { webhooks, ...configuration } = configurationSchema.parse(webhookConfiguration(1, ''));
+  const objectSelector = { matchLabels: { 'test.example/never': 'asked' } };
+  return {
+    ...configuration,
+    webhooks: webhooks.map((webhook) => ({ ...webhook, objectSelector })),
+  };
+}
 
 function nodeOf(member: string): string {
   return `node-of-${member}`;
