@@ -22,7 +22,7 @@ export interface NamespaceEvents {
 /** How often the webhook's configuration is read: nobody may watch it by its name alone. */
 const CONFIGURATION_MS = 30_000;
 /** The same while there is none: somebody may be installing it. */
-const MISSING_MS = 5_000;
+const MISSING_MS = 2_000;
 
 /**
  * The namespaces in which the webhook is asked, for any number of guards by one watch, in which the

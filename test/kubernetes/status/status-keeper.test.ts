@@ -523,7 +523,7 @@ describe('a namespace in which nobody is asked', () => {
     expect(conditionsOf()).toContain('Accepted=False/WebhookNotRegistered');
     // Somebody installs it.
     api.put(webhookObject());
-    await advance(6_200);
+    await advance(3_200);
     expect(conditionsOf()).toContain('Accepted=True/Accepted');
     api.remove('ValidatingWebhookConfiguration', 'etcd-guard');
     await advance(A_ROUND);
