@@ -110,6 +110,8 @@ class Stream {
   /** What the browser shows, by element. */
   #shown = new Map<string, string>();
   #order = '';
+  /** What there was to say of each, by element. */
+  #said = new Map<string, string>();
   #seen = new Map<string, number>();
 
   constructor(response: ServerResponse, query: PageQuery) {
@@ -134,7 +136,6 @@ class Stream {
     const first = this.#shown.size === 0;
     const all = [summary, decisions, ...cards];
     const changed = all.filter(({ id, version }) => this.#shown.get(id) !== version);
-    const known = new Set(this.#shown.keys());
     this.#shown = new Map(all.map(({ id, version }) => [id, version]));
     const ids = cards.map(({ id }) => id);
     const order = ids.join(' ');
@@ -144,8 +145,18 @@ class Stream {
       parts: Object.fromEntries(changed.map(({ id, markup }) => [id, markup.toString()])),
       order: moved ? ids : null,
       seen: this.#times(guards.guards, cards, context),
-      say: first ? [] : spoken(changed.filter(({ id }) => known.has(id))),
+      say: this.#news(all, first),
     };
+  }
+
+  /** Sentences that were not said before; of cards that have just come there is nothing to tell. */
+  #news(all: readonly Fragment[], first: boolean): readonly string[] {
+    const fresh = all.filter(({ id, spoken }) => {
+      const before = this.#said.get(id);
+      return before !== undefined && before !== spoken && spoken !== '';
+    });
+    this.#said = new Map(all.map(({ id, spoken }) => [id, spoken]));
+    return first ? [] : atMost(fresh.map(({ spoken }) => spoken));
   }
 
   #times(
@@ -165,16 +176,14 @@ class Stream {
   }
 }
 
-/** Times alone can wait for the next second. */
-function isNews({ parts, order }: Update): boolean {
-  return order !== null || Object.keys(parts).length > 0;
+function isNews({ parts, order, seen }: Update): boolean {
+  return order !== null || Object.keys(parts).length > 0 || Object.keys(seen).length > 0;
 }
 
 /** Nobody can listen to more at a time. */
 const MOST_SPOKEN = 4;
 
-function spoken(changed: readonly Fragment[]): readonly string[] {
-  const sentences = changed.map((one) => one.spoken).filter((text) => text !== '');
+function atMost(sentences: readonly string[]): readonly string[] {
   if (sentences.length <= MOST_SPOKEN) return sentences;
   return [
     ...sentences.slice(0, MOST_SPOKEN),

@@ -67,14 +67,12 @@ function fragment(
 ): Fragment {
   const key = keyOf(guard);
   const id = `guard-${key}`;
-  const version = createHash('sha1')
-    .update(`${kind}${body.toString()}`)
-    .digest('base64url')
-    .slice(0, 12);
+  const version = digest(`${kind}${body.toString()}`);
   const markup = html`<article
     class="card ${kind}"
     id="${id}"
     data-v="${version}"
+    data-gist="${digest(spoken)}"
     aria-labelledby="${id}-name"
   >
     <header>
@@ -96,6 +94,11 @@ function fragment(
     </footer>
   </article>`;
   return { id, version, markup, spoken };
+}
+
+/** Short, and the same only for the same text. */
+export function digest(text: string): string {
+  return createHash('sha1').update(text).digest('base64url').slice(0, 12);
 }
 
 /** A time of day that scripts can replace, in UTC as in the log. */

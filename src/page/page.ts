@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LoggedDecision } from './decision-log.ts';
 import { DECISIONS_KEPT } from './decision-log.ts';
-import { clock, type Fragment } from './guard-card.ts';
+import { clock, digest, type Fragment } from './guard-card.ts';
 import { html, trusted, type Html } from './html.ts';
 import { keyOf } from './port.ts';
 import {
@@ -222,7 +222,7 @@ export function guardSummary({ counts }: GuardPage): Fragment {
       <span class="mark" aria-hidden="true">✓</span><strong>${fine}</strong> healthy
     </li>
     ${unknown > 0 && html`<li class="unknown"><span class="mark" aria-hidden="true">?</span><strong>${unknown}</strong> not seen yet</li>`}`;
-  const version = versionOf(body);
+  const version = digest(body.toString());
   return {
     id: 'summary',
     version,
@@ -236,7 +236,7 @@ export function guardSummary({ counts }: GuardPage): Fragment {
 /** The chosen ones of the last decisions; `all` is how many there are to choose from. */
 export function decisionTable(chosen: readonly LoggedDecision[], all: number): Fragment {
   const body = chosen.length === 0 ? noDecisions(all) : rows(chosen);
-  const version = versionOf(body);
+  const version = digest(body.toString());
   const [newest] = chosen;
   const spoken =
     newest === undefined
@@ -321,8 +321,4 @@ function guardOf({ guard }: LoggedDecision): Html | null {
 
 function verb({ operation }: LoggedDecision): string {
   return operation === 'delete' ? 'Delete' : 'Eviction';
-}
-
-function versionOf(body: Html): string {
-  return createHash('sha1').update(body.toString()).digest('base64url').slice(0, 12);
 }

@@ -25,7 +25,7 @@ export const SCRIPT = `(() => {
     const active = document.activeElement;
     const within = old.contains(active);
     const scrolled = old.scrollLeft;
-    fresh.classList.add('changed');
+    if (old.dataset.gist !== fresh.dataset.gist) fresh.classList.add('changed');
     old.replaceWith(fresh);
     fresh.scrollLeft = scrolled;
     if (within) (keyed(fresh, active.dataset.key || '') || (active === old ? fresh : null))?.focus({ preventScroll: true });

@@ -39,10 +39,14 @@ export function roleWords({ role, isPod }: PodRow): string {
   return role ?? 'No known member';
 }
 
-/** `1,200 behind`; empty if that is not known, or said already as the reason why it is not healthy. */
+/** Every write makes a follower lag for a moment; of more, what changes all the time is left out. */
+const NOTABLE_LAG = 10n;
+const TWO_DIGITS = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 });
+
+/** `about 1,200 behind`; empty if that is not known, or said already as the reason why it is not healthy. */
 export function lagWords({ lag, why }: PodRow): string {
   if (lag === null || why.endsWith('entries behind')) return '';
-  return lag === 0n ? 'up to date' : `${lag.toLocaleString('en')} behind`;
+  return lag < NOTABLE_LAG ? 'up to date' : `about ${TWO_DIGITS.format(lag)} behind`;
 }
 
 /** Two sentences: how the cluster stands, and what may go. */
