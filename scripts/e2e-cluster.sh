@@ -426,9 +426,14 @@ upgrade_without_image() {
   story_until 'the new replica to say what it lacks' image_is_missing
   story_say "$(story_pods etcd-guard etcd-guard)"
   story_succeeds rollout undo -n etcd-guard deployment/etcd-guard
+  story_until 'the replicas that were there before, and no other' guard_pods_are "$before"
   story_until 'the guard' story_guard_is_ready
-  [ "$(guard_pods)" = "$before" ] || story_fail "not the replicas that were there before: $before"
   no_review_failed
+}
+
+guard_pods_are() {
+  story_progress="$(story_pods etcd-guard etcd-guard)"
+  [ "$(guard_pods)" = "$1" ]
 }
 
 # --- a new authority ------------------------------------------------------------------------------

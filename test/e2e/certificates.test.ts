@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
-import { issueServing } from '../../src/certificates/issue.ts';
+import { issueServing, newAuthority } from '../../src/certificates/issue.ts';
 import { PROTECTED, webhookConfiguration } from '../harness/admission-webhook.ts';
 import { CertificateAuthority } from '../harness/certificates.ts';
 import { deleteReview, startGuard, type GuardProcess } from '../harness/guard-process.ts';
@@ -477,6 +477,58 @@ describe.skipIf(lacksBinary('etcd', 'openssl') || (await lacksKubernetes()))(
             'webhook-certs.sh: kubernetes.io/kubelet-serving does not sign for webhooks: leave --signer out, or name one that was installed for it',
         });
       });
+    });
+
+    it('that has expired with its authority while nobody was there is made anew, and trusted', async () => {
+      await Promise.all(replicas.map((replica) => replica.stop()));
+      const past = {
+        notBefore: new Date(Date.now() - 48 * HOUR_MS),
+        notAfter: new Date(Date.now() - HOUR_MS),
+      };
+      const authority = await newAuthority(past);
+      const signer = {
+        certificate: new X509Certificate(authority.cert),
+        key: createPrivateKey(authority.key),
+      };
+      const expired = await issueServing(signer, ['127.0.0.1'], past);
+      await store({
+        'ca.crt': authority.cert,
+        'ca.key': authority.key,
+        'tls.crt': expired.cert,
+        'tls.key': expired.key,
+      });
+      const caBundle64 = Buffer.from(authority.cert).toString('base64');
+      await kubectl(
+        'patch',
+        'validatingwebhookconfiguration/etcd-guard',
+        '--type=json',
+        `--patch=[{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "${caBundle64}"}]`,
+      );
+      replicas = await Promise.all([startReplica(ports[0]), startReplica(ports[1])]);
+      const inAMonth = new Date(Date.now() + 720 * HOUR_MS);
+      await isSettled((leaf) => leaf.validToDate > inAMonth);
+      await isTrusted();
+      const [signs = ''] = (await stored())['ca.crt']?.split(/(?<=END CERTIFICATE-----)\n/) ?? [];
+      expect(new X509Certificate(signs).validToDate > inAMonth).toBe(true);
+    });
+
+    it('is renewed from where a replica has stopped in the middle, with no failed review', async () => {
+      await Promise.all(replicas.map((replica) => replica.stop()));
+      const before = await stored();
+      const next = await newAuthority({
+        notBefore: new Date(Date.now() - HOUR_MS),
+        notAfter: new Date(Date.now() + 87_600 * HOUR_MS),
+      });
+      // The next authority is in the Secret; the caBundle lacks it, and nothing is signed with it.
+      await store({ 'ca.crt': next.cert + before['ca.crt'], 'ca.key': next.key });
+      replicas = await Promise.all([startReplica(ports[0]), startReplica(ports[1])]);
+      await isTrusted();
+      const load = new Load(ports, caBundle, review);
+      const running = load.run();
+      await isSettled((leaf) => leaf.checkIssued(new X509Certificate(next.cert)));
+      await load.stop(running);
+      expect(load.failures).toStrictEqual([]);
+      expect(await caBundle()).toContain(before['ca.crt']?.trim());
     });
   },
 );
