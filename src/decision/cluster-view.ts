@@ -239,7 +239,10 @@ function memberView(member: ListedMember, context: HealthContext): MemberView {
     learner: member.learner,
     pods,
     health: healthOf(own, pods, faults.length > 0 || lagging, context),
-    why: own.length === 0 ? silenceOf(pods, context) : (faults[0] ?? (lagging ? behind(lag) : '')),
+    why:
+      own.length === 0
+        ? silenceOf(member.id, pods, context)
+        : (faults[0] ?? (lagging ? behind(lag) : '')),
     lag,
     onlyLags: own.length > 0 && faults.length === 0 && lagging,
     namesItselfLeader: own.some(({ answer }) => answer.leader === member.id),
@@ -304,10 +307,13 @@ function behind(lag: bigint | null): string {
   return `is ${lag ?? '?'} entries behind`;
 }
 
-function silenceOf(pods: readonly string[], context: HealthContext): string {
+function silenceOf(id: MemberId, pods: readonly string[], context: HealthContext): string {
   for (const pod of pods) {
     const answer = context.observed.answers.get(pod);
     if (answer !== undefined && answer.kind !== 'status') return answer.cause;
   }
-  return pods.length > 0 ? 'no answer' : 'no pod is known to run it';
+  if (pods.length > 0) return 'no answer';
+  const { observed, identities } = context;
+  const perhaps = observed.pods.some(({ name }) => identities.readingsOf(name).includes(id));
+  return perhaps ? 'no pod is known to run it' : 'it has no pod';
 }

@@ -22,9 +22,10 @@ test('a member that refuses is Unhealthy, a silent one Unknown', () => {
 });
 
 test('a member that no pod is known to run is Unknown', () => {
-  expect(healthIn('delete voters=(a*,b,c) pods=(a,b) target=a')[2]).toBe(
-    'c Unknown no pod is known to run it',
-  );
+  expect(healthIn('delete voters=(a*,b,c) pods=(a,b) target=a')[2]).toBe('c Unknown it has no pod');
+  expect(
+    healthIn('delete voters=(a*,b,c) pods=(a,b,x) silent=(x) hosts=(x:none) target=a')[2],
+  ).toBe('c Unknown no pod is known to run it');
 });
 
 test('the view of a round is made once, and anew whenever it would look different', () => {
