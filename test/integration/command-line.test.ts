@@ -139,6 +139,11 @@ describe('usage', () => {
       "etcd-guard: 'pod/etcd-0' is not the name of a pod: write etcd-0, not pod/etcd-0\nTry: etcd-guard check --help\n",
     ],
     [
+      'a check of what no pod can be called',
+      ['check', 'Etcd_0', '--guards=guards.yaml'],
+      "etcd-guard: 'Etcd_0' is not the name of a pod: it takes lower-case letters, digits, - and .\nTry: etcd-guard check --help\n",
+    ],
+    [
       'help on what there is not',
       ['help', 'frob'],
       "etcd-guard: no help on 'frob'; the commands are serve, status, check, wait, handoff, explain, completion\nTry: etcd-guard --help\n",
@@ -496,6 +501,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
               health: '3/3',
               quorum: 2,
               disruptionsAllowed: 1,
+              reason: null,
               members: expect.toSatisfy(
                 (members: readonly { readonly pod: string }[]) => members.length === 3,
               ),
@@ -512,6 +518,13 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
                   status: 'True',
                   reason: 'AllVotersHealthy',
                   message: 'a leader is confirmed and all voters are healthy',
+                  lastTransitionTime: CONDITION_TIME,
+                },
+                {
+                  type: 'Accepted',
+                  status: 'True',
+                  reason: 'Accepted',
+                  message: 'guards 3 pods',
                   lastTransitionTime: CONDITION_TIME,
                 },
               ],
