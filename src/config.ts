@@ -24,6 +24,12 @@ export interface ServeConfig {
   readonly metricsListen: ListenAddress;
   /** null: a certificate is made: in memory with guards from files, else kept in the cluster. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Whose certificates callers must have, and which names; null: whoever reaches us may ask. */
+  readonly clients: { readonly caFile: string; readonly names: readonly string[] } | null;
+  /** null: plain HTTP. */
+  readonly metricsTls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** null: whoever reaches the metrics port may read. */
+  readonly metricsTokenFile: string | null;
   /** Names of what a certificate that is kept in the cluster has to do with. */
   readonly certificate: {
     readonly secret: string;
@@ -191,6 +197,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'metrics-listen': { type: 'string' },
       'tls-cert': { type: 'string' },
       'tls-key': { type: 'string' },
+      'client-ca': { type: 'string' },
+      'client-name': { type: 'string', multiple: true },
+      'metrics-tls-cert': { type: 'string' },
+      'metrics-tls-key': { type: 'string' },
+      'metrics-token-file': { type: 'string' },
       'certificate-secret': { type: 'string' },
       'webhook-configuration': { type: 'string' },
       service: { type: 'string' },
@@ -388,7 +399,10 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
     guards,
     listen: listenAddress(values, 'listen', '0.0.0.0:8443', problems),
     metricsListen: listenAddress(values, 'metrics-listen', '0.0.0.0:8080', problems),
-    tls: tlsFiles(values, problems),
+    tls: tlsFiles(values, 'tls', problems),
+    clients: clients(values, problems),
+    metricsTls: tlsFiles(values, 'metrics-tls', problems),
+    metricsTokenFile: text(values, 'metrics-token-file') ?? null,
     certificate: {
       secret: objectName(values, 'certificate-secret', problems) ?? 'etcd-guard-tls',
       service: objectName(values, 'service', problems) ?? 'etcd-guard',
@@ -532,11 +546,24 @@ function listenAddress(
   return { host: null, port: 0 };
 }
 
-function tlsFiles(values: Values, problems: string[]): ServeConfig['tls'] {
-  const certFile = text(values, 'tls-cert');
-  const keyFile = text(values, 'tls-key');
+function tlsFiles(
+  values: Values,
+  prefix: 'tls' | 'metrics-tls',
+  problems: string[],
+): ServeConfig['tls'] {
+  const certFile = text(values, `${prefix}-cert`);
+  const keyFile = text(values, `${prefix}-key`);
   if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
-  if (certFile !== keyFile) problems.push('--tls-cert and --tls-key go together');
+  if (certFile !== keyFile) problems.push(`--${prefix}-cert and --${prefix}-key go together`);
+  return null;
+}
+
+function clients(values: Values, problems: string[]): ServeConfig['clients'] {
+  const caFile = text(values, 'client-ca');
+  const names = values['client-name'];
+  if (caFile !== undefined) return { caFile, names: Array.isArray(names) ? names : [] };
+  // Names alone would look as if they kept anybody out.
+  if (names !== undefined) problems.push('--client-name needs --client-ca');
   return null;
 }
 

@@ -45,6 +45,13 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --tls-cert FILE           certificate and key in PEM, reloaded when they change; without them
   --tls-key FILE            etcd-guard makes its own: kept in a Secret, renewed in time, and written
                             to the caBundle of its webhooks; with --guards in memory only
+  --client-ca FILE          let in only callers with a client certificate of this authority (PEM, reloaded
+                            when it changes): API servers that are configured to present one
+  --client-name NAME        and only with this common or DNS name (repeatable)
+  --metrics-tls-cert FILE   HTTPS on the metrics port, reloaded when they change
+  --metrics-tls-key FILE
+  --metrics-token-file FILE ask for this bearer token (reloaded when it changes) for all on the metrics
+                            port but /healthz and /readyz
   --certificate-secret NAME Secret that all replicas share (default etcd-guard-tls)
   --webhook-configuration NAME
                             ValidatingWebhookConfiguration that is to trust it (default etcd-guard)

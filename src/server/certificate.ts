@@ -1,5 +1,5 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
+import { X509Certificate, constants, createPrivateKey } from 'node:crypto';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ServerError, reasonOf } from './error.ts';
 import { followFiles, readFiles, type FileWatch } from './follow-files.ts';
 
@@ -71,6 +71,16 @@ export function watchCertificate(
     [cert, key],
     pollMs,
   );
+}
+
+/** What a server serves it with, to create one as for its setSecureContext; null: none to serve yet. */
+export function secureContextOf(certificate: ServingCertificate | null): SecureContextOptions {
+  return {
+    ...(certificate && { cert: certificate.cert, key: certificate.key }),
+    minVersion: 'TLSv1.2',
+    // Costs us ten times what it costs whoever asks for it, and no client of ours does.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  };
 }
 
 function checkPair(

@@ -1,6 +1,10 @@
 /** What went wrong, for callers that branch on it. */
 export type ServerErrorCode =
-  'address-in-use' | 'address-unusable' | 'file-unreadable' | 'certificate-invalid';
+  | 'address-in-use'
+  | 'address-unusable'
+  | 'file-unreadable'
+  | 'certificate-invalid'
+  | 'token-invalid';
 
 /** A failure to serve; `message` is a sentence for the operator, `cause` the system's own error. */
 export class ServerError extends Error {

@@ -54,8 +54,9 @@ function looker<T>(
   contents: readonly string[],
 ): () => Promise<void> {
   let used = contents.join('\0');
-  let suspect = '';
-  let reported = '';
+  // null: nothing; an empty file is something.
+  let suspect: string | null = null;
+  let reported: string | null = null;
 
   /** A pair half replaced is broken for a moment: only what is still broken at the next look counts. */
   function broken(seen: string, error: unknown): void {
@@ -76,8 +77,8 @@ function looker<T>(
         used = seen;
         onChanged(value);
       }
-      suspect = '';
-      reported = '';
+      suspect = null;
+      reported = null;
     } catch (error) {
       broken(seen, error);
     }

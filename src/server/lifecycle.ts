@@ -1,12 +1,17 @@
 import type { Server } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ListenAddress, formatAddress, listenOn } from './listen.ts';
 import type { WebhookServer } from './webhook-server.ts';
 
-/** The two servers of the process and where they are to listen. */
-export interface ServerSetup {
+/** The two servers of the process. */
+export interface ServingServers {
   readonly webhook: WebhookServer;
-  readonly observability: Server;
+  readonly observability: Server | TlsServer;
+}
+
+/** The servers, and where they are to listen. */
+export interface ServerSetup extends ServingServers {
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;
 }

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import express from 'express';
+import { secureContextOf, type ServingCertificate } from './certificate.ts';
 import type { Readiness } from './readiness.ts';
 
 /** Gives the metrics in whichever format the Accept header asks for. */
@@ -21,6 +23,10 @@ export interface ObservabilityOptions {
   readonly version: string;
   /** The status page; without it `/` only names what else there is. */
   readonly page?: PlainPages | null;
+  /** Whether a request may see more than health; absent: each may. */
+  readonly admits?: (authorization: string | undefined) => boolean;
+  /** Absent: plain HTTP. */
+  readonly certificate?: ServingCertificate;
   /** Told what made an endpoint answer 500; must not throw. */
   readonly onFailed?: (error: unknown) => void;
 }
@@ -40,8 +46,8 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** The plain HTTP side: `/metrics`, `/healthz`, `/readyz` and the status page, for GET and HEAD. */
-export function createObservabilityServer(options: ObservabilityOptions): Server {
+/** The side of `/metrics`, `/healthz`, `/readyz` and the status page, for GET and HEAD. */
+export function createObservabilityServer(options: ObservabilityOptions): Server | TlsServer {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -61,6 +67,15 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
     const readiness = await options.readiness();
     if (readiness.ready) response.type('text').send('ok\n');
     else response.status(503).type('text').send(`not ready: ${readiness.why}\n`);
+  });
+  // The probes above carry no token; whatever comes below tells of clusters.
+  app.use((request, response, next) => {
+    if (options.admits?.(request.headers.authorization) ?? true) next();
+    else
+      response
+        .status(401)
+        .setHeader('WWW-Authenticate', 'Bearer realm="etcd-guard"')
+        .json({ error: 'a bearer token is needed here (--metrics-token-file)' });
   });
   app.get('/metrics', async (incoming, response) => {
     const { contentType, body } = await options.metrics.exposition(incoming.get('accept') ?? '');
@@ -90,10 +105,14 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
       response.status(500).json({ error: 'internal error' });
     },
   );
-  return createServer(
-    { requestTimeout: SLOW_SENDER_MS, headersTimeout: SLOW_SENDER_MS, keepAliveTimeout: 65_000 },
-    app,
-  );
+  const limits = {
+    requestTimeout: SLOW_SENDER_MS,
+    headersTimeout: SLOW_SENDER_MS,
+    keepAliveTimeout: 65_000,
+  };
+  const { certificate } = options;
+  if (certificate === undefined) return createServer(limits, app);
+  return createTlsServer({ ...limits, ...secureContextOf(certificate) }, app);
 }
 
 function signpost(version: string, readiness: Readiness): string {

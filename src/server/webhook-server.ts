@@ -1,4 +1,3 @@
-import { constants } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -7,7 +6,7 @@ import express from 'express';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
 import { BodyRoom, MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
-import type { ServingCertificate } from './certificate.ts';
+import { secureContextOf, type ServingCertificate } from './certificate.ts';
 import { strangerAt, type ClientAuthority } from './client-authority.ts';
 import { isUnused, trackConnections, type Connections } from './connections.ts';
 import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
@@ -185,14 +184,8 @@ export class WebhookServer {
   }
 
   #secureContext(): SecureContextOptions {
-    const [certificate, authority] = [this.#certificate, this.#clientAuthority];
-    return {
-      ...(certificate && { cert: certificate.cert, key: certificate.key }),
-      ...(authority && { ca: authority.ca }),
-      minVersion: 'TLSv1.2',
-      // Costs us ten times what it costs whoever asks for it, and no client of ours does.
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    };
+    const authority = this.#clientAuthority;
+    return { ...secureContextOf(this.#certificate), ...(authority && { ca: authority.ca }) };
   }
 
   /**

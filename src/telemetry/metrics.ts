@@ -35,7 +35,7 @@ export const METHODS: readonly EtcdMethod[] = [
 export const OUTCOMES = ['ok', 'error', 'timeout'] as const;
 export const HAND_OFF_OUTCOMES = ['moved', 'failed', 'refused'] as const;
 export const HEALTHS = ['healthy', 'unhealthy', 'unknown'] as const;
-export const WATCHED_FILES = ['guards', 'certificate'] as const;
+export const WATCHED_FILES = ['guards', 'certificate', 'access'] as const;
 
 /** Seconds, from a local answer to the webhook's timeout. */
 export const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

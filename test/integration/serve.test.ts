@@ -204,6 +204,7 @@ describe('etcd-guard serve', () => {
     expect(await at.samples('etcdguard_reload_failures_total')).toStrictEqual({
       'etcdguard_reload_failures_total{file="guards"}': 0,
       'etcdguard_reload_failures_total{file="certificate"}': 1,
+      'etcdguard_reload_failures_total{file="access"}': 0,
     });
     expect(await reviewOnNewConnection(at)).toMatchObject({
       fingerprint: second,
@@ -379,6 +380,7 @@ describe('etcd-guard serve', () => {
         etcdguard_admission_requests_in_flight: 0,
         'etcdguard_reload_failures_total{file="guards"}': 0,
         'etcdguard_reload_failures_total{file="certificate"}': 0,
+        'etcdguard_reload_failures_total{file="access"}': 0,
       });
 
       const durations = await at.samples('etcdguard_admission_duration_seconds_count');

@@ -3,15 +3,16 @@ import { createReviewHandler } from '../../admission/admit.ts';
 import type { ServeConfig } from '../../config.ts';
 import { DecisionLog } from '../../page/decision-log.ts';
 import { StatusPage } from '../../page/status-page.ts';
-import type { ServingCertificate } from '../../server/certificate.ts';
 import { ServerError } from '../../server/error.ts';
 import { startServers } from '../../server/lifecycle.ts';
 import { createObservabilityServer } from '../../server/observability-server.ts';
 import { createReadiness } from '../../server/readiness.ts';
-import { WebhookServer } from '../../server/webhook-server.ts';
+import { WebhookServer, type WebhookOptions } from '../../server/webhook-server.ts';
 import { createLogger, type Logger } from '../../telemetry/logger.ts';
+import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
+import { accessOf } from './access.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
 import { openGuardFiles } from './serve-files.ts';
 import { servingCertificates } from './serving-certificate.ts';
@@ -30,7 +31,7 @@ export interface ServeSurroundings {
 /** `etcd-guard serve`: runs until it is asked to stop; resolves with the exit code. */
 export async function serve(config: ServeConfig, around: ServeSurroundings): Promise<number> {
   const { streams, version, environment } = around;
-  const log = createLogger(config.logLevel);
+  const log = createLogger(config.logLevel, logDestination(config, streams));
   const recorder = new Recorder(version);
   try {
     const { guards } = config;
@@ -58,6 +59,12 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
   }
 }
 
+/** undefined: JSON on stdout, which is what programs read. */
+function logDestination({ logFormat }: ServeConfig, { out, terminal }: Streams) {
+  const format = logFormat ?? (terminal === null ? 'json' : 'pretty');
+  return format === 'json' ? undefined : prettyLog(out, { color: terminal?.color ?? false });
+}
+
 interface Running {
   readonly streams: Streams;
   readonly version: string;
@@ -70,8 +77,10 @@ interface Running {
 async function run(config: ServeConfig, backend: Backend, around: Running): Promise<void> {
   const { streams, version, recorder, log } = around;
   const certificates = await servingCertificates(config, backend.certificates ?? null, around);
+  const access = await accessOf(config, around);
   const decisions = config.statusPage ? new DecisionLog(() => Date.now()) : null;
-  const webhook = webhookServer(certificates.first, { ...backend, decisions }, around);
+  const serving = { certificate: certificates.first, clients: access.clients };
+  const webhook = webhookServer(serving, { ...backend, decisions }, around);
   const readiness = createReadiness(webhook);
   recorder.readyAtScrape(async () => (await readiness()).ready);
   const page = statusPage({ decisions, backend, readiness }, around);
@@ -80,11 +89,14 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
     metrics: recorder,
     readiness,
     version,
+    ...(access.metricsCertificate && { certificate: access.metricsCertificate }),
+    ...(access.metricsToken && { admits: (given) => access.metricsToken?.admits(given) ?? false }),
     onFailed: (error) => log.error({ err: error }, 'could not answer on the metrics port'),
   });
   const { listen, metricsListen } = config;
   const servers = await startServers({ webhook, observability, listen, metricsListen });
   const certificate = certificates.follow(webhook);
+  const files = access.follow({ webhook, observability });
   const running = backend.start();
   const stopped = aborted(streams.stop);
   await Promise.race([certificate.served, stopped]);
@@ -94,6 +106,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   await stopped;
   log.info({ delayMs: config.shutdownDelayMs }, 'stopping');
   certificate.stop();
+  files.stop();
   await servers.shutdown(config.shutdownDelayMs);
   page?.stop();
   running.stop();
@@ -102,7 +115,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
 }
 
 function webhookServer(
-  certificate: ServingCertificate | null,
+  serving: Pick<WebhookOptions, 'certificate' | 'clients'>,
   { source, announce, decisions }: Backend & { readonly decisions: DecisionLog | null },
   { recorder, log }: Running,
 ): WebhookServer {
@@ -116,7 +129,7 @@ function webhookServer(
     monotonicMs: () => performance.now(),
   });
   return new WebhookServer({
-    certificate,
+    ...serving,
     handle,
     events: {
       onBadRequest(kind) {
