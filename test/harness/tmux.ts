@@ -92,7 +92,7 @@ export class Tmux {
 
   /** Types the text, and nothing more. */
   async type(text: string): Promise<void> {
-    await this.#tmux('send-keys', '-l', text);
+    await this.#tmux('send-keys', '-l', '--', text);
   }
 
   /** `Enter`, `Tab`, `C-c` */
