@@ -20,7 +20,7 @@
 #                      or without a way to npm's registry, from the same commands and files. The image of
 #                      etcd is this machine's etcd, under the name that deploy/etcd gives
 #
-# It needs kubectl, curl, and for a local build root. Exit code: 0 if everything came out as announced,
+# It needs kubectl, curl, openssl, and for a local build root. Exit code: 0 if everything came out as announced,
 # 1 if something did not, 2 for wrong usage, 3 if there is no cluster to run it on.
 set -euo pipefail
 
@@ -56,7 +56,7 @@ esac
 
 # --- the end, however it comes ---------------------------------------------------------
 
-scratch='' overlay='' installed='' started='' doing='getting ready' results=()
+scratch='' overlay='' tls='' installed='' started='' doing='getting ready' results=()
 # Loops and port-forwards that run beside a step.
 running=()
 
@@ -77,7 +77,7 @@ finish() {
     fi
     if [ -n "$started" ]; then "$local/cluster" down >/dev/null 2>&1 || { say 'the local build was not stopped'; code=1; }; fi
   fi
-  rm -rf "$scratch" "$overlay"
+  rm -rf "$scratch" "$overlay" "$tls"
   summary "$code"
   exit "$code"
 }
@@ -508,6 +508,28 @@ guard_is_away() {
   story_follower_goes
 }
 
+# --- TLS ------------------------------------------------------------------------------------------------
+
+# A namespace of etcd goes while a guard answers; then the same etcd, but with TLS.
+etcd_with_tls() {
+  local program
+  story_heading 'A namespace of etcd goes while the guard answers, and comes back with TLS'
+  story_succeeds delete namespace etcd --timeout="${story_timeout}s"
+  printf '$ deploy/etcd/components/tls/make-certificates.sh\n'
+  KUBECTL="${kubectl[*]}" "$root/deploy/etcd/components/tls/make-certificates.sh" "$scratch/certificates" 2>&1 ||
+    story_fail 'the certificates could not be made'
+  # The cluster's own kubectl may know no components.
+  program="$("$root/scripts/kubectl.sh")" || die 'no kubectl here knows components of kustomize'
+  tls="$(mktemp -d "$root/.release.XXXXXX")"
+  printf 'resources: [../%s]\ncomponents: [../deploy/etcd/components/tls]\n' "$(story_folder etcd)" >"$tls/kustomization.yaml"
+  "$program" kustomize "$tls" >"$scratch/etcd-tls.yaml"
+  story_succeeds apply -f "$scratch/etcd-tls.yaml"
+  story_until 'etcd' story_etcd_is_steady
+  story_until 'API servers to ask the guard' story_is_asked
+  story_leader_is_refused
+  story_follower_goes
+}
+
 # --- and away ------------------------------------------------------------------------------------------
 
 removed() {
@@ -570,4 +592,5 @@ step 'rolling restart of the guard' guard_restarts
 step 'an upgrade to an image that is not there' upgrade_without_image
 step 'renewal of the certificate' certificate_is_renewed
 step 'the guard scaled to 0, and back' guard_is_away
+step 'etcd with TLS, in its namespace made anew' etcd_with_tls
 step 'removed, with nothing left' removed

@@ -9,8 +9,8 @@
 #   integration    the built program, real etcd, real Prometheus
 #   e2e            the same behind a real kube-apiserver, with real kubectl
 #   demo           scripts/demo.sh, with Kubernetes and without
-#   cluster        scripts/e2e-cluster.sh on a local kubernetes build; for its time (some six
-#                  minutes) and its needs (root) only when asked for
+#   cluster        scripts/e2e-cluster.sh on a local kubernetes build; only when asked for: it takes
+#                  root and seven minutes, on top of the ten or more of all other parts
 #
 #   --help         this text
 #

@@ -10,6 +10,7 @@
 #   NAMESPACE    the namespace of etcd (default etcd); made if it does not exist
 #   DAYS         how long the certificates are valid (default 365); the authority: ten years
 #   DRY_RUN=1    only makes the files
+#   KUBECTL      which kubectl, with arguments if need be (default kubectl)
 set -euo pipefail
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
@@ -20,9 +21,11 @@ namespace="${NAMESPACE:-etcd}"
 days="${DAYS:-365}"
 domain="etcd.$namespace.svc"
 
+read -ra kubectl <<<"${KUBECTL:-kubectl}"
+
 say() { printf 'make-certificates.sh: %s\n' "$*" >&2; }
-for tool in openssl kubectl; do
-  if [ "$tool" = kubectl ] && [ -n "${DRY_RUN:-}" ]; then continue; fi
+for tool in openssl "${kubectl[0]}"; do
+  if [ "$tool" != openssl ] && [ -n "${DRY_RUN:-}" ]; then continue; fi
   command -v "$tool" >/dev/null || { say "$tool is not installed"; exit 1; }
 done
 
@@ -64,10 +67,10 @@ issue etcd-client clientAuth ''
 say "certificates are in $PWD, valid for $days days"
 [ -z "${DRY_RUN:-}" ] || exit 0
 
-kubectl get namespace "$namespace" >/dev/null 2>&1 ||
-  kubectl create namespace "$namespace" --save-config
+"${kubectl[@]}" get namespace "$namespace" >/dev/null 2>&1 ||
+  "${kubectl[@]}" create namespace "$namespace" --save-config
 for name in peer server client; do
-  kubectl create secret generic "etcd-$name-tls" -n "$namespace" --type=kubernetes.io/tls \
+  "${kubectl[@]}" create secret generic "etcd-$name-tls" -n "$namespace" --type=kubernetes.io/tls \
     --from-file=ca.crt --from-file=tls.crt="etcd-$name.crt" --from-file=tls.key="etcd-$name.key" \
-    --dry-run=client -o yaml | kubectl apply -f -
+    --dry-run=client -o yaml | "${kubectl[@]}" apply -f -
 done
