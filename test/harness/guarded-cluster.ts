@@ -41,6 +41,8 @@ export interface GuardedClusterOptions {
   readonly args?: readonly string[];
   /** Files of deploy/webhook that are applied besides the CRD and the rights. */
   readonly manifests?: readonly string[];
+  /** More arguments of the API server. */
+  readonly apiArgs?: readonly string[];
 }
 
 /** What tests vary in the etcd that they add. */
@@ -81,9 +83,9 @@ export class GuardedCluster {
 
   static async start(
     program: string,
-    { args = [], manifests = [] }: GuardedClusterOptions = {},
+    { args = [], manifests = [], apiArgs = [] }: GuardedClusterOptions = {},
   ): Promise<GuardedCluster> {
-    const api = await startKubeApiserver();
+    const api = await startKubeApiserver({ args: apiArgs });
     try {
       await api.admin.patch('/api/v1/namespaces/default', { metadata: { labels: PROTECTED } });
       await install(api, manifests);

@@ -126,6 +126,11 @@ export async function checkRules(...files: readonly string[]): Promise<PromtoolV
   return promtool(['check', 'rules', ...files]);
 }
 
+/** `promtool check config` on a configuration, and on the files of rules that it names. */
+export async function checkConfig(file: string): Promise<PromtoolVerdict> {
+  return promtool(['check', 'config', file]);
+}
+
 /** `promtool test rules` on files of rule tests. */
 export async function testRules(...files: readonly string[]): Promise<PromtoolVerdict> {
   return promtool(['test', 'rules', ...files]);
