@@ -90,12 +90,12 @@ export function unaskedStatus(fault: string, now: string): ClusterStatus {
 /** The status with its third condition. */
 export function withAcceptance(
   status: ClusterStatus,
-  { refusesAll = false, ...accepted }: Acceptance,
+  { refusesAll = false, ...found }: Acceptance,
   now: string,
 ): ClusterStatus {
   const all: readonly Condition[] = [
     ...status.conditions,
-    { type: 'Accepted', ...accepted, lastTransitionTime: now },
+    { type: 'Accepted', ...found, lastTransitionTime: now },
   ];
   return {
     ...status,
@@ -103,6 +103,20 @@ export function withAcceptance(
     conditions: all,
     reason: gravest(all),
   };
+}
+
+/** Of a guard whose pods these other guards have too; null: none has. */
+export function overlapping(rivals: readonly string[]): Acceptance | null {
+  if (rivals.length === 0) return null;
+  const names = rivals.join(', ');
+  const guards = rivals.length === 1 ? `EtcdGuard ${names} has` : `EtcdGuards ${names} have`;
+  const message = `${guards} some of its pods too, so that their deletion is refused: let one guard alone have each pod`;
+  return { status: 'False', reason: 'OverlapsAnotherGuard', message, refusesAll: true };
+}
+
+/** Of a guard that nothing is wrong with. */
+export function accepted(pods: number): Acceptance {
+  return { status: 'True', reason: 'Accepted', message: `guards ${pods} pods` };
 }
 
 /** What is not accepted may not be protected at all; who does not answer can't be judged. */

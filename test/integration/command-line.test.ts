@@ -573,6 +573,18 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
       );
     });
 
+    it('names the other guard of the same pods, and then allows no disruption', async () => {
+      const second = guardFor(cluster, { name: 'second' });
+      const file = await written('both.yaml', guardFile(guardFor(cluster), second));
+      const result = await etcdGuard('status', 'etcd', `--guards=${file}`);
+      expect(result).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(result.stdout).toMatch(/^default\/etcd +etcd-\d +3\/3 +2 +0$/m);
+      expect(result.stdout).toContain('deny (AmbiguousGuard)');
+      expect(result.stdout).toContain(
+        '\ndefault/etcd: EtcdGuard second has some of its pods too, so that their deletion is refused: let one guard alone have each pod.\n',
+      );
+    });
+
     it('exits with 3 if one of several can’t be judged, and with 4 if there is no such guard', async () => {
       const all = await etcdGuard('status', '-A', `--guards=${guards}`);
       expect(all).toMatchObject({ exitCode: 3, stderr: '' });

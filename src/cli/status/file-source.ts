@@ -1,7 +1,8 @@
-import { clusterStatus } from '../../guards/guard-status.ts';
+import { clusterStatus, accepted, overlapping, withAcceptance } from '../../guards/guard-status.ts';
 import type { StatusConfig } from '../../config.ts';
 import type { FileGuard, FileSource } from '../../guards/file-source.ts';
 import { podStatus, type Shown, type StatusSource } from './shown.ts';
+import { sentence } from '../cluster-error.ts';
 import { judged } from '../finding.ts';
 import { openGuards } from '../guards.ts';
 import { judgePod, namedPod, subjectFor } from '../judge-pod.ts';
@@ -39,6 +40,9 @@ async function look(one: FileGuard, source: FileSource): Promise<Shown> {
     ),
   ]);
   const agreed = seen.view.list === 'agreed';
+  const now = new Date().toISOString();
+  const status = clusterStatus(seen.view, now, { pods: cluster.pods, answers: seen.answers });
+  const overlap = overlapping(rivalsOf(one, source.guards));
   return {
     title: `${guard.namespace}/${guard.name}`,
     item: {
@@ -46,15 +50,23 @@ async function look(one: FileGuard, source: FileSource): Promise<Shown> {
       kind: 'EtcdGuard',
       metadata: { name: guard.name, namespace: guard.namespace },
       spec: loaded.document.spec,
-      status: clusterStatus(seen.view, new Date().toISOString(), {
-        pods: cluster.pods,
-        answers: seen.answers,
-      }),
+      status: withAcceptance(status, overlap ?? accepted(cluster.pods.length), now),
       pods,
     },
     said: agreed ? null : seen.said,
     leaderless: seen.view.leader.kind === 'leaderless',
-    notes: notesOn(seen),
+    notes: [...notesOn(seen), ...(overlap === null ? [] : [sentence(overlap.message)])],
     sure: agreed && pods.every(({ reason }) => reason !== 'Unverifiable'),
   };
+}
+
+/** The names of those that name one of its pods too; whom a selector means only labels tell. */
+function rivalsOf({ guard, loaded }: FileGuard, all: readonly FileGuard[]): readonly string[] {
+  const pods = Object.keys(loaded.document.spec.members.addresses);
+  const named = ({ loaded: other }: FileGuard): boolean =>
+    pods.some((pod) => Object.hasOwn(other.document.spec.members.addresses, pod));
+  return all
+    .filter((one) => one.guard.namespace === guard.namespace && one.guard.name !== guard.name)
+    .filter(named)
+    .map((one) => one.guard.name);
 }

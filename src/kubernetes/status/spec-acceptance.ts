@@ -1,4 +1,9 @@
-import { nothingSelected, type Acceptance } from '../../guards/guard-status.ts';
+import {
+  accepted,
+  nothingSelected,
+  overlapping,
+  type Acceptance,
+} from '../../guards/guard-status.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
 import type { KubernetesObject } from '../api/api.ts';
 import { invalidGuard, type ClusterReading } from '../guards/cluster-reader.ts';
@@ -34,26 +39,18 @@ export function acceptance(applied: Applied): Acceptance {
   if (reading.live.length === 0) {
     return refused('NoPodSelected', nothingSelected(selectorText(guard.spec.selector)));
   }
-  const overlap = overlapWith(rivalsFor(reading, applied.others));
-  if (overlap !== null) return { ...refused('OverlapsAnotherGuard', overlap), refusesAll: true };
+  const overlap = overlapping(rivalsFor(reading, applied.others).map(({ name }) => name));
+  if (overlap !== null) return overlap;
   if (guard.ignored.length > 0) {
     const fields = guard.ignored.join(', ');
     const message = `this version of etcd-guard knows nothing of ${fields} and goes without`;
     return { status: 'True', reason: 'FieldsIgnored', message };
   }
-  return { status: 'True', reason: 'Accepted', message: `guards ${reading.live.length} pods` };
+  return accepted(reading.live.length);
 }
 
 function refused(reason: string, message: string): Acceptance {
   return { status: 'False', reason, message };
-}
-
-/** null: no other guard selects any of its pods. */
-function overlapWith(rivals: readonly KnownGuard[]): string | null {
-  if (rivals.length === 0) return null;
-  const names = rivals.map(({ name }) => name).join(', ');
-  const guards = rivals.length === 1 ? `EtcdGuard ${names} selects` : `EtcdGuards ${names} select`;
-  return `${guards} some of its pods too, so that their deletion is refused: narrow one selector, or delete one guard`;
 }
 
 function rivalsFor({ live }: ClusterReading, others: readonly KnownGuard[]): readonly KnownGuard[] {

@@ -408,7 +408,7 @@ describe('the conditions', () => {
         reason: 'OverlapsAnotherGuard',
       });
     }
-    expect(messages()).toContain('EtcdGuard second selects some of its pods too');
+    expect(messages()).toContain('EtcdGuard second has some of its pods too');
     const deletionTimestamp = NOW;
     api.change('EtcdGuard', 'second', ({ metadata, ...guard }) => ({
       ...guard,
