@@ -7,7 +7,9 @@
 #   DIR      where the files go
 #   --help   this text
 #
-# It needs a kubectl of version 1.21 or newer, and no cluster.
+#   KUBECTL  which kubectl, 1.21 or newer (default: what scripts/kubectl.sh finds)
+#
+# It needs no cluster.
 set -euo pipefail
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
@@ -26,6 +28,8 @@ case "$name" in
   '' | *[!a-z0-9/._:-]*) echo "release-manifests.sh: $image is no image with a tag or a digest" >&2; exit 2 ;;
 esac
 
+kubectl="${KUBECTL:-$("$root/scripts/kubectl.sh")}"
+
 # Kustomizations refer to others by relative paths only.
 scratch="$(mktemp -d "$root/.release.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
@@ -40,7 +44,7 @@ images:
   newName: $name
   $setting
 END
-  kubectl kustomize "$scratch" >"$dir/$2"
+  "$kubectl" kustomize "$scratch" >"$dir/$2"
 }
 
 render webhook etcd-guard.yaml
