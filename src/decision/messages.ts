@@ -193,11 +193,10 @@ function whyNothingIsKnown(c: Case): string | null {
 
 function whyClusterIsUnclear(c: Case): string | null {
   if (c.view?.list === 'several') return 'its pods answer for two clusters, each with a quorum';
-  if (c.view?.list === 'none')
-    return `fewer than a quorum of its voters give one member list${silentOnes(c)}`;
+  if (c.view?.list === 'none') return `no quorum of voters gives one member list${silentOnes(c)}`;
   if (answersForAnotherCluster(c)) return 'the pod answers for another cluster';
   if (c.view?.leader.kind === 'confirmed') return null;
-  return `fewer than a quorum of its voters name one leader${silentOnes(c)}`;
+  return `no quorum of voters names one leader${silentOnes(c)}`;
 }
 
 function notRunning({ situation: { target } }: Case): string {
