@@ -30,7 +30,7 @@ const NAMESPACE = 'shop';
 const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`;
 const GUARDS = `/apis/etcd-guard.io/v1alpha1/namespaces/${NAMESPACE}/etcdguards`;
 const NOT_LABELLED =
-  'Namespace bare is not labelled etcd-guard.io/protect=enabled: the API server asks no guard about its pods.';
+  'Namespace bare is not labelled etcd-guard.io/protect=enabled, so the API server asks no guard about its pods: kubectl label namespace bare etcd-guard.io/protect=enabled.';
 
 const reportSchema = z.looseObject({
   decision: z.string(),
@@ -45,7 +45,9 @@ const itemsSchema = z.object({
       spec: z.looseObject({}),
       status: z.looseObject({
         conditions: z
-          .array(z.looseObject({ type: z.string(), lastTransitionTime: z.string() }))
+          .array(
+            z.looseObject({ type: z.string(), reason: z.string(), lastTransitionTime: z.string() }),
+          )
           .optional(),
       }),
       pods: z.array(z.looseObject({ pod: z.string(), message: z.string() })),
@@ -246,6 +248,14 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         );
         expect(times?.[0]).toBe(since);
         expect(times?.[1]).not.toBe(since);
+        expect(items[0]?.status.conditions?.[2]).toMatchObject({
+          type: 'Accepted',
+          status: 'True',
+          reason: 'Accepted',
+          message: 'guards 3 pods',
+        });
+        const yaml = await etcdGuard(['status', '-o', 'yaml']);
+        expect(yaml.stdout).toMatch(/- type: Accepted\n +status: "True"\n +reason: Accepted\n/);
       });
 
       it('takes namespace and context as kubectl does', async () => {
@@ -298,8 +308,26 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         await api.apply(guardOf('empty', 'nobody'));
         const result = await etcdGuard(['status', 'empty']);
         expect(result).toMatchObject({ exitCode: 3, stderr: '' });
-        expect(result.stdout).toContain('\nshop/empty: No pod matches its selector.\n');
+        expect(result.stdout).toContain(
+          '\nshop/empty: No pod of this namespace matches spec.selector (app=nobody).\n',
+        );
         await api.admin.delete(`${GUARDS}/empty`);
+      });
+
+      it('names the other guard of its pods, and then allows no disruption, as kubectl shows it', async () => {
+        await api.apply(guardOf('second', 'etcd'));
+        const result = await etcdGuard(['status', 'etcd']);
+        expect(result).toMatchObject({ exitCode: 0, stderr: '' });
+        expect(result.stdout).toMatch(/^shop\/etcd +etcd-\d +3\/3 +2 +0$/m);
+        expect(result.stdout).toContain(
+          '\nshop/etcd: EtcdGuard second has some of its pods too, so that their deletion is refused: let one guard alone have each pod.\n',
+        );
+        await until('kubectl says the same', async () => {
+          const { stdout } = await api.kubectl('get', 'etcdguards', 'etcd', '-n', NAMESPACE);
+          expect(stdout).toMatch(/^etcd +etcd-\d +3\/3 +2 +0 +\S+ +OverlapsAnotherGuard *$/m);
+          return true;
+        });
+        await api.admin.delete(`${GUARDS}/second`);
       });
     });
 
@@ -421,14 +449,24 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
 
       it('takes it for no answer where no webhook is asked', async () => {
         await api.apply(guardOf('etcd', 'etcd', 'bare'), pod('etcd-0', 'etcd', 'bare'));
-        const result = await etcdGuard(['check', 'etcd-0', '-n', 'bare', '--via=webhook']);
-        expect(result).toMatchObject({ exitCode: 3, stderr: '' });
-        expect(result.stdout).toMatch(
-          /^allow \(Unverifiable\): .* would let etcd-0 go\. But no etcd-guard has judged it: /,
-        );
-        expect(result.stdout).toContain(`Warning: ${NOT_LABELLED}\n`);
+        const words = `Nobody judges whether etcd-0 may go, and so it would go. ${NOT_LABELLED}`;
+        for (const via of ['webhook', 'direct', 'auto']) {
+          const result = await etcdGuard(['check', 'etcd-0', '-n', 'bare', `--via=${via}`]);
+          expect(result.exitCode).toBe(3);
+          expect(result.stdout).toContain(`allow (Unverifiable): ${words}`);
+        }
+        // What the answer rests on: nobody refuses it.
+        const args = ['delete', 'pod', 'etcd-0', '--namespace=bare', '--dry-run=server'];
+        expect(await api.kubectl(...args)).toMatchObject({ exitCode: 0 });
         const { stdout } = await etcdGuard(['status', '-n', 'bare']);
         expect(stdout).toContain(`bare/etcd: ${NOT_LABELLED}\n`);
+        const asJson = await etcdGuard(['status', '-n', 'bare', '-o', 'json']);
+        const [item] = itemsSchema.parse(JSON.parse(asJson.stdout)).items;
+        expect(item?.status.conditions?.[2]).toMatchObject({
+          type: 'Accepted',
+          status: 'False',
+          reason: 'NamespaceNotLabelled',
+        });
         await api.admin.delete('/apis/etcd-guard.io/v1alpha1/namespaces/bare/etcdguards/etcd');
       });
     });
@@ -479,15 +517,18 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         const deletes = { apiGroups: [''], resources: ['pods'], verbs: ['delete'] };
         const one = { KUBECONFIG: await userWith('deleter', ...READS, deletes) };
         const cause =
-          'Secret shop/etcd-auth (spec.members.auth) can\'t be read: missing permission "get" on "secrets" in namespace shop';
+          'Secret shop/etcd-auth (spec.members.auth) can\'t be read: no permission "get" on it (deploy/webhook/components/secrets gives it to etcd-guard)';
         const check = await etcdGuard(['check', leader.name, '-o', 'json'], one);
         // Nor may the guard read it here: so its own answer is the same.
         expect(check.exitCode).toBe(3);
-        expect(check.stderr).toContain(
-          "etcd-guard: it can't be judged from here, so the API server was asked: ",
+        expect(check.stderr).toBe(
+          "etcd-guard: it can't be judged from here, and the guard, asked through the API server, says the same:\n",
         );
-        expect(check.stderr).toContain(cause);
-        expect(report(check)).toMatchObject({ reason: 'Unverifiable', via: 'webhook' });
+        expect(report(check)).toMatchObject({
+          reason: 'Unverifiable',
+          message: expect.stringContaining(cause),
+          via: 'webhook',
+        });
 
         const without = { KUBECONFIG: await userWith('reader-again', ...READS) };
         const neither = await etcdGuard(['check', leader.name], without);
@@ -515,7 +556,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           'a kubeconfig that is not there',
           ['check', 'etcd-0', '--kubeconfig=/nowhere/config'],
           {},
-          /^etcd-guard: can't use the kubeconfig \/nowhere\/config: it can't be read \(ENOENT\)\n$/,
+          /^etcd-guard: can't use the kubeconfig \/nowhere\/config: there is no such file; give --kubeconfig FILE, set KUBECONFIG, or use --guards FILE\n$/,
         ],
       ])('%s: exit code 2', async (_, args, environment, stderr) => {
         const result = await etcdGuard(args, environment);
@@ -528,7 +569,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(result).toStrictEqual({
           exitCode: 2,
           stdout: '',
-          stderr: `etcd-guard: can't use the kubeconfig ${kubeconfig}: it has no context 'prod'\n`,
+          stderr: `etcd-guard: can't use the kubeconfig ${kubeconfig}: it has no context 'prod'; its contexts are bare, shop, test\n`,
         });
       });
 
@@ -598,7 +639,7 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         const refused = await etcdGuard(['check', leader.name, '-o', 'json']);
         expect(refused.exitCode).toBe(1);
         expect(refused.stderr).toMatch(
-          /^etcd-guard: it can't be judged from here, so the API server was asked: Can't tell whether etcd cluster shop\/etcd can spare etcd-\d: /,
+          /^etcd-guard: it can't be judged from here: Can't tell whether etcd cluster shop\/etcd can spare etcd-\d: .*\netcd-guard: so the API server was asked, which says:\n$/,
         );
         expect(report(refused)).toMatchObject({
           guard: 'etcd',
@@ -681,10 +722,10 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       await watching.waitForOutput(/DELETE NOW/);
       await api.restart();
       await watching.waitForOutput(
-        /etcd-guard: .*(can't reach|server is starting)[^]*GUARD [^]*DELETE NOW/,
+        /etcd-guard: .*(can't reach|server is starting|no answer)[^]*Z no change\n/,
         30_000,
       );
-      await expect(watching.kill('SIGINT')).resolves.toStrictEqual({ code: 0, signal: null });
+      await expect(watching.kill('SIGINT')).resolves.toStrictEqual({ code: 130, signal: null });
     });
 
     it('shows what is left of a cluster that has lost its quorum', async () => {
@@ -695,7 +736,10 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         return result.stdout.includes('QuorumLost') ? result : undefined;
       });
       expect(lost).toMatchObject({ exitCode: 3, stderr: '' });
-      expect(lost.stdout).toMatch(/^shop\/etcd +none +\? +\? +0$/m);
+      expect(lost.stdout).toMatch(/^shop\/etcd +none +0\/3 +2 +0$/m);
+      expect(lost.stdout).toContain(
+        '\nshop/etcd: Voters and quorum are those of the last member list that a quorum agreed on',
+      );
       expect(lost.stdout).toMatch(
         new RegExp(`^${survivor?.name ?? ''} +names no leader +deny \\(QuorumLost\\)$`, 'm'),
       );
@@ -703,6 +747,15 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       expect(lost.stdout).toContain(
         'shop/etcd: No quorum of voters answers with one member list. No voter that answers names a leader.\n',
       );
+    });
+
+    it('says what to look at while the guard hangs', async () => {
+      guard.process.pause();
+      const result = await etcdGuard(['check', 'etcd-0', '--via=webhook']);
+      guard.process.resume();
+      expect(result).toMatchObject({ exitCode: 3, stderr: '' });
+      expect(result.stdout).toMatch(/^deny \(Unverifiable\): .*failed calling webhook/);
+      expect(result.stdout).toContain('What to look at: kubectl -n etcd-guard get pods; ');
     });
 
     it('says that nobody judges while the webhook is down', async () => {
