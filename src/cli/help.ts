@@ -118,8 +118,8 @@ Examples:
   etcd-guard check etcd-0 --eviction -n shop
   etcd-guard check etcd-0 && kubectl delete pod etcd-0
 
-Exit codes: 0 allowed, 1 denied, 2 wrong usage, 3 etcd can't be judged (or nobody can be asked),
-4 no such pod.
+Exit codes: 0 allowed, 1 denied, 2 wrong usage, 3 etcd can't be judged (or nobody can be asked, or
+the API server asks no guard about that namespace), 4 no such pod.
 `,
   wait: `Usage: etcd-guard wait POD --for=CONDITION [options]
 
