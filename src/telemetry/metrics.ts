@@ -131,7 +131,7 @@ export const METRICS = {
   unguardedPods: {
     name: 'etcdguard_unguarded_pods',
     type: 'gauge',
-    what: 'Running pods with label app or app.kubernetes.io/name "etcd", in a protected namespace, that no EtcdGuard selects. Looked at once a minute.',
+    what: 'Pods that have not ended, with label app or app.kubernetes.io/name "etcd", in a protected namespace, that no EtcdGuard selects. Looked at once a minute.',
     absent: 'Absent where there are none, on other replicas, and with guards from files.',
     labels: { namespace: 'protected namespaces that have such pods' },
     from: KEEPER,
