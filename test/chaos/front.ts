@@ -190,7 +190,8 @@ function answerIn(body: string): Answer {
   const { response } = answerSchema.parse(JSON.parse(body));
   return {
     outcome: response.allowed ? 'allow' : 'deny',
-    reason: response.auditAnnotations?.reason ?? '',
+    // Only what a guard has to do with is annotated: an eviction of a pod that is not there is not.
+    reason: response.auditAnnotations?.reason ?? (response.allowed ? 'NotGuarded' : ''),
     message: response.allowed ? '' : (response.status?.message ?? ''),
     body,
   };
