@@ -23,6 +23,8 @@ export interface NamespaceEvents {
 const CONFIGURATION_MS = 30_000;
 /** The same while there is none: somebody may be installing it. */
 const MISSING_MS = 2_000;
+/** For how long anything waits for it to be known. */
+const SETTLE_MS = 5_000;
 
 /**
  * The namespaces in which the webhook is asked, for any number of guards by one watch, in which the
@@ -35,6 +37,7 @@ export class ProtectedNamespaces {
   #scope: Scope | null = null;
   #selected: readonly SelectedNamespaces[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #patience: NodeJS.Timeout | undefined;
   /** Ends what began before it was stopped. */
   #run = 0;
   #settling = Promise.withResolvers<void>();
@@ -50,6 +53,8 @@ export class ProtectedNamespaces {
     this.#run += 1;
     this.#settling = Promise.withResolvers<void>();
     this.#isSettled = false;
+    this.#patience = setTimeout(() => this.#settle(), SETTLE_MS);
+    this.#patience.unref();
     void this.#follow(this.#run);
   }
 
@@ -121,6 +126,7 @@ export class ProtectedNamespaces {
   }
 
   #settle(): void {
+    clearTimeout(this.#patience);
     this.#isSettled = true;
     this.#settling.resolve();
   }

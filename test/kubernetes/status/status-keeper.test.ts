@@ -144,6 +144,14 @@ class Deaf extends FakeKubernetes {
   }
 }
 
+/** Lists of namespaces never come. */
+class WithoutNamespaces extends FakeKubernetes {
+  override watch(...[resource, options, events]: Parameters<FakeKubernetes['watch']>) {
+    if (resource.plural === 'namespaces') return { stop: () => undefined };
+    return super.watch(resource, options, events);
+  }
+}
+
 describe('the status of a guard', () => {
   test('is written whole', async () => {
     await start();
@@ -549,6 +557,18 @@ describe('a namespace in which nobody is asked', () => {
     api.fault = () => null;
     await advance(A_ROUND);
     expect(conditionsOf()).toContain('Accepted=False/NamespaceNotLabelled');
+  });
+
+  test('is not waited for for ever', async () => {
+    api = new WithoutNamespaces(
+      webhookObject(),
+      guardObject(),
+      ...PODS.map((pod) => podObject(pod)),
+    );
+    await start();
+    expect(writes()).toBe(0);
+    await advance(6_000);
+    expect(conditionsOf()).toContain('Accepted=True/Accepted');
   });
 
   test('costs one read of the configuration every 30 s, however many there are', async () => {
