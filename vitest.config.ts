@@ -5,6 +5,7 @@ const MODEL = [
   'test/decision/{naive,properties,simulation}.test.ts',
   'test/**/*-races.test.ts',
   'test/fuzz/**/*.test.ts',
+  'test/model/*.test.ts',
 ];
 
 /**

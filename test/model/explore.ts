@@ -31,25 +31,21 @@ interface Visit<S> {
 /** Visits every state that can be reached, the nearest first, until one is broken. Throws beyond `limit`. */
 export function explore<S>(model: Model<S>, limit: number): Explored {
   const seen = new Set([model.key(model.start)]);
-  let frontier: Visit<S>[] = [{ state: model.start, label: 'at first', before: null }];
+  const queue: Visit<S>[] = [{ state: model.start, label: 'at first', before: null }];
   let steps = 0;
-  while (frontier.length > 0) {
-    const further: Visit<S>[] = [];
-    for (const visit of frontier) {
-      const wrong = model.broken(visit.state);
-      if (wrong !== null) {
-        return { states: seen.size, steps, counterexample: [...wayTo(visit), wrong] };
-      }
-      for (const { label, next } of model.steps(visit.state)) {
-        steps += 1;
-        const key = model.key(next);
-        if (seen.has(key)) continue;
-        seen.add(key);
-        further.push({ state: next, label, before: visit });
-      }
+  for (const visit of queue) {
+    const wrong = model.broken(visit.state);
+    if (wrong !== null) {
+      return { states: seen.size, steps, counterexample: [...wayTo(visit), wrong] };
+    }
+    for (const { label, next } of model.steps(visit.state)) {
+      steps += 1;
+      const key = model.key(next);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      queue.push({ state: next, label, before: visit });
     }
     if (seen.size > limit) throw new Error(`more than ${limit} states`);
-    frontier = further;
   }
   return { states: seen.size, steps, counterexample: null };
 }

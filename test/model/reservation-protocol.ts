@@ -183,14 +183,14 @@ class World {
   broken(state: State): string | null {
     const permits = state.requests.filter((one) => one !== null && one.review === null);
     const { voters, elections } = this.#surroundings;
-    const lost = votersOf(state).filter(
+    const away = votersOf(state).filter(
       (voter) =>
         state.pods[voter] !== 'up' ||
         permits.some((one) => one?.target === voter && this.#mayHit(one, state)),
     );
-    if (voters - lost.length < quorumOf(voters))
-      return `${names(lost)} are away or may go at any moment`;
-    if (!elections && lost.includes(state.leader))
+    if (voters - away.length < quorumOf(voters))
+      return `${names(away)} are away or may go at any moment`;
+    if (!elections && away.includes(state.leader))
       return `${name(state.leader)} leads and may go at any moment`;
     return null;
   }
@@ -272,38 +272,42 @@ class World {
   }
 
   #tick(state: State): State {
-    const older = (entry: Entry | null): Entry | null =>
-      // Whatever has ended may be forgotten.
-      entry === null || entry.age + 1 >= this.#protocol.entryEndsAt
-        ? null
-        : { ...entry, age: entry.age + 1 };
-    const requests = state.requests.map((request) => {
-      if (request === null) return null;
-      const { review } = request;
-      const dead = request.age + 1 >= this.#surroundings.requestLives;
-      // What a replica takes back it may take back later than that.
-      if (dead && !(review?.stage === 'releases' || (review !== null && review.held !== 'none')))
-        return null;
-      const age = dead ? request.age : request.age + 1;
-      if (review === null) return { ...request, age };
-      const ended =
-        state.ledger[request.target] !== null &&
-        older(state.ledger[request.target] ?? null) === null;
-      return {
-        ...request,
-        age,
-        review: {
-          ...review,
-          stage: dead ? ('releases' as const) : review.stage,
-          // Ages are judged when ledger and pods have been read.
-          ledger: (review.stage === 'reads' ? review.ledger?.map(older) : review.ledger) ?? null,
-          replaced: older(review.replaced),
-          same: review.same && !ended,
-          held: ended ? lost(review.held) : review.held,
-        },
-      };
-    });
-    return { ...state, requests, ledger: state.ledger.map(older) };
+    const requests = state.requests.map((request) =>
+      request === null ? null : this.#olderRequest(state, request),
+    );
+    return { ...state, requests, ledger: state.ledger.map((entry) => this.#older(entry)) };
+  }
+
+  /** Whatever has ended may be forgotten. */
+  #older(entry: Entry | null): Entry | null {
+    const isOver = entry === null || entry.age + 1 >= this.#protocol.entryEndsAt;
+    return isOver ? null : { ...entry, age: entry.age + 1 };
+  }
+
+  #olderRequest(state: State, request: Request): Request | null {
+    const { review } = request;
+    const age = request.age + 1;
+    const isDead = age >= this.#surroundings.requestLives;
+    if (review === null) return isDead ? null : { ...request, age };
+    const older = this.#olderReview(state, request, review);
+    if (!isDead) return { ...request, age, review: older };
+    // What a replica takes back it may take back later than that.
+    const releases = { ...unread(older), stage: 'releases' } as const;
+    return review.held === 'none' ? null : { ...request, review: releases };
+  }
+
+  #olderReview({ ledger }: State, { target }: Request, review: Review): Review {
+    const entry = ledger[target] ?? null;
+    const ended = entry !== null && this.#older(entry) === null;
+    // Ages are judged when ledger and pods have been read.
+    const isReading = review.stage === 'reads' && review.ledger !== null;
+    return {
+      ...review,
+      ledger: isReading ? review.ledger.map((one) => this.#older(one)) : review.ledger,
+      replaced: this.#older(review.replaced),
+      same: review.same && !ended,
+      held: ended ? lost(review.held) : review.held,
+    };
   }
 
   #elect(state: State): readonly Step<State>[] {
@@ -421,9 +425,8 @@ class World {
       (voter) => voter !== target && this.#isHealthy(state, voter, view),
     );
     const deny = this.#end(state, at);
-    if (healthy.length < quorumOf(this.#surroundings.voters) || view.candidates.includes(target))
-      return [deny];
-    if (own !== null && own.age > this.#protocol.reusedUntil) return [deny];
+    const isShort = healthy.length < quorumOf(this.#surroundings.voters);
+    if (isShort || view.candidates.includes(target) || this.#isUnused(own)) return [deny];
     if (state.leader === target) return this.#handOff(state, at, { own, healthy, deny });
     if (!healthy.includes(state.leader)) return [deny];
     const stage = own === null ? 'reserves' : 'keeps';
@@ -433,6 +436,11 @@ class World {
         next: set(state, at, { ...(own === null ? review : unread(review)), stage, to: null }),
       },
     ];
+  }
+
+  /** It was allowed long ago and has not gone: the slot has to come free. */
+  #isUnused(own: Entry | null): boolean {
+    return own !== null && own.age > this.#protocol.reusedUntil;
   }
 
   #isHealthy(state: State, voter: Voter, view: View): boolean {
