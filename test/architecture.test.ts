@@ -14,11 +14,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   guards: ['decision', 'etcd', 'admission'],
   kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards'],
   locks: ['admission', 'guards'],
+  tracing: ['etcd', 'admission'],
   server: ['admission'],
   page: ['decision', 'admission', 'guards'],
   certificates: ['kubernetes', 'server'],
   'config.ts': ['server', 'telemetry'],
   cli: [
+    'tracing',
     'decision',
     'sharing',
     'etcd',

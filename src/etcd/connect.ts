@@ -23,10 +23,11 @@ import type {
 import { proofRound } from './proof-round.ts';
 import { moveLeaderTo } from './requests.ts';
 import { SharedRounds } from '../sharing/shared-rounds.ts';
-import type { RoundKind } from '../sharing/shared-rounds.ts';
+import type { KeepContext, RoundKind } from '../sharing/shared-rounds.ts';
 
-/** What only tests change. */
+/** What tests change, and whoever wants to know on whose behalf a round is made. */
 export interface ConnectOptions {
+  readonly keepContext?: KeepContext;
   readonly clock?: Clock;
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
@@ -47,6 +48,7 @@ export function connectEtcd(
 
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
+  readonly #keepContext: KeepContext | null;
   readonly #context: AskContext;
   readonly #connections: MemberConnections;
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
@@ -58,6 +60,7 @@ class Etcd3Cluster implements EtcdCluster {
     options: ConnectOptions,
   ) {
     this.#clock = options.clock ?? systemClock;
+    this.#keepContext = options.keepContext ?? null;
     this.#context = {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
@@ -150,7 +153,7 @@ class Etcd3Cluster implements EtcdCluster {
   ): SharedRounds<T> {
     // Pods come and go; what nobody waits for needs no keeping.
     for (const [other, rounds] of roundsByKey) if (rounds.idle) roundsByKey.delete(other);
-    const rounds = new SharedRounds(kind, this.#clock);
+    const rounds = new SharedRounds(kind, this.#clock, { keepContext: this.#keepContext });
     roundsByKey.set(key, rounds);
     return rounds;
   }

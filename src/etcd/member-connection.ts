@@ -128,7 +128,8 @@ export class MemberConnection {
       outcome = { ok: false, failure: failureOf(error) };
     }
     if (request.method !== null) {
-      observer.etcdRequest(request.method, observed(outcome), (clock.now() - startMs) / 1000);
+      const seconds = (clock.now() - startMs) / 1000;
+      observer.etcdRequest(request.method, observed(outcome), seconds, this.#target.address);
     }
     return outcome;
   }

@@ -71,5 +71,11 @@ export type EtcdMethod = 'Status' | 'MemberList' | 'Range' | 'MoveLeader' | 'Ala
 
 /** Told about every request to etcd, once it has ended. */
 export interface EtcdRequestObserver {
-  etcdRequest(method: EtcdMethod, outcome: 'ok' | 'error' | 'timeout', seconds: number): void;
+  etcdRequest(
+    method: EtcdMethod,
+    outcome: 'ok' | 'error' | 'timeout',
+    seconds: number,
+    /** host:port of the member. */
+    address: string,
+  ): void;
 }

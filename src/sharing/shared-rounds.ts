@@ -28,7 +28,12 @@ export interface OverlapLimits {
 
 const DEFAULT_OVERLAP: OverlapLimits = { afterMs: 50, rounds: 16 };
 
+/** Gives a function that runs others in the asynchronous context of this moment. */
+export type KeepContext = () => <R>(run: () => R) => R;
+
 interface Waiter<T> {
+  /** null: nobody wants to know on whose behalf a round is made. */
+  readonly inContext: ReturnType<KeepContext> | null;
   readonly withinMs: number;
   readonly deadlineMs: number;
   readonly resolve: (result: T) => void;
@@ -51,15 +56,24 @@ export class SharedRounds<T> {
   readonly #kind: RoundKind<T>;
   readonly #clock: Clock;
   readonly #limits: OverlapLimits;
+  readonly #keepContext: KeepContext | null;
   readonly #running = new Set<Running<T>>();
   #waiting = new Set<Waiter<T>>();
   #newest: Running<T> | null = null;
   #cancelOverlap: (() => void) | null = null;
 
-  constructor(kind: RoundKind<T>, clock: Clock, limits: OverlapLimits = DEFAULT_OVERLAP) {
+  constructor(
+    kind: RoundKind<T>,
+    clock: Clock,
+    {
+      limits = DEFAULT_OVERLAP,
+      keepContext = null,
+    }: { readonly limits?: OverlapLimits; readonly keepContext?: KeepContext | null } = {},
+  ) {
     this.#kind = kind;
     this.#clock = clock;
     this.#limits = limits;
+    this.#keepContext = keepContext;
   }
 
   /** Nobody waits and nothing runs. */
@@ -71,6 +85,7 @@ export class SharedRounds<T> {
   join(withinMs: number): Promise<T> {
     return new Promise((resolve) => {
       const waiter: Waiter<T> = {
+        inContext: this.#keepContext?.() ?? null,
         withinMs,
         deadlineMs: this.#clock.now() + withinMs,
         resolve,
@@ -112,8 +127,11 @@ export class SharedRounds<T> {
     // Rounds that hang live as long as they are allowed. Spacing them by a fraction of that keeps
     // them below the limit, so that nobody ever has to wait for one of them to end.
     const spacingMs = Math.max(this.#limits.afterMs, (untilMs - nowMs) / this.#limits.rounds);
+    const [{ inContext = null } = {}] = waiters;
+    const begin = (): Round<T> => this.#kind.begin(untilMs);
     const running: Running<T> = {
-      round: this.#kind.begin(untilMs),
+      // It may begin long after it was asked for, at the end of somebody else's.
+      round: inContext === null ? begin() : inContext(begin),
       waiters,
       overlapAtMs: nowMs + spacingMs,
     };

@@ -64,6 +64,8 @@ export interface GuardProcessOptions {
   readonly port?: number;
   /** Serve the certificate that is made in memory. */
   readonly selfSigned?: boolean;
+  /** Beside this process's own environment. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A line of the program's log. */
@@ -161,7 +163,11 @@ export class GuardProcess {
           : [`--tls-cert=${certificate.certFile}`, `--tls-key=${certificate.keyFile}`]),
         ...args,
       ],
-      { name: 'etcd-guard', ready: ({ output }) => output.includes('"msg":"listening"') },
+      {
+        ...(options.env && { env: { ...process.env, ...options.env } }),
+        name: 'etcd-guard',
+        ready: ({ output }) => output.includes('"msg":"listening"'),
+      },
     );
     const lines = logLines(started.output);
     const made = lines.find((line) => typeof line['caBundle'] === 'string');

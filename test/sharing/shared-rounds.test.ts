@@ -35,7 +35,7 @@ class Rounds {
       nothing: (withinMs) => `nothing ${withinMs}`,
     },
     this.clock,
-    { afterMs: 50, rounds: 4 },
+    { limits: { afterMs: 50, rounds: 4 } },
   );
 
   /** Joins, and collects what came. */

@@ -1,4 +1,3 @@
-import { connectEtcd } from '../../etcd/connect.ts';
 import { ApiError } from '../../kubernetes/api/api.ts';
 import {
   connectKubernetes,
@@ -10,12 +9,14 @@ import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
+import type { Traces } from './keep-traces.ts';
 import { keepEvents } from './keep-events.ts';
 import { keepStatus, type KeptStatus } from './keep-status.ts';
 import { StatusFromCluster } from './status-from-cluster.ts';
 
 /** What guards from a cluster need. */
 export interface ClusterContext {
+  readonly traces: Pick<Traces, 'connect'>;
   readonly recorder: Recorder;
   readonly log: Logger;
   readonly roleLabels: boolean;
@@ -29,12 +30,12 @@ export async function openCluster(
   kubeconfig: string | null,
   context: ClusterContext,
 ): Promise<Backend> {
-  const { recorder, environment } = context;
+  const { recorder, traces, environment } = context;
   const access = findAccess(kubeconfig, environment);
   const api = await connectToCluster(access);
   const reader = new ClusterReader({
     api,
-    connect: (settings) => connectEtcd(settings, recorder),
+    connect: (settings) => traces.connect(settings, recorder),
     nowMs: () => Date.now(),
     viewed: (guard, view) => status?.reviewed(guard, view),
   });
@@ -42,7 +43,7 @@ export async function openCluster(
   const source = new KubernetesSource(reader);
   const page = new StatusFromCluster({
     api,
-    connect: (settings) => connectEtcd(settings, recorder),
+    connect: (settings) => traces.connect(settings, recorder),
     viewed: (guard, view) => status?.reviewed(guard, view),
     known: () => status?.known() ?? [],
   });

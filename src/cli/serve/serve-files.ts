@@ -1,4 +1,3 @@
-import { connectEtcd } from '../../etcd/connect.ts';
 import { problemText } from '../../guards/document.ts';
 import { loadGuardFiles, type LoadedGuard } from '../../guards/file-guards.ts';
 import { FileSource } from '../../guards/file-source.ts';
@@ -8,9 +7,11 @@ import { Standings, StatusFromFiles } from './status-from-files.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
+import type { Traces } from './keep-traces.ts';
 
 /** What guards from files need. */
 export interface FilesContext {
+  readonly traces: Pick<Traces, 'connect'>;
   readonly recorder: Recorder;
   readonly log: Logger;
 }
@@ -24,7 +25,7 @@ export async function openGuardFiles(
   if (loaded.problems !== undefined) throw new UsageError(loaded.problems.map(problemText));
   const { guards } = loaded;
   const standings = new Standings();
-  const source = guardSource(guards, { recorder: context.recorder, standings });
+  const source = guardSource(guards, { ...context, standings });
   return {
     source,
     status: new StatusFromFiles(source, standings),
@@ -47,10 +48,10 @@ export async function openGuardFiles(
 
 function guardSource(
   guards: readonly LoadedGuard[],
-  { recorder, standings }: { readonly recorder: Recorder; readonly standings: Standings },
+  { recorder, traces, standings }: FilesContext & { readonly standings: Standings },
 ): FileSource {
   const source = new FileSource(guards, {
-    connect: (settings) => connectEtcd(settings, recorder),
+    connect: (settings) => traces.connect(settings, recorder),
     monotonicMs: () => performance.now(),
     viewed(guard, view) {
       recorder.cluster({ namespace: guard.namespace, guard: guard.name }, view);

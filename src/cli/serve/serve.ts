@@ -14,6 +14,7 @@ import { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
 import { accessOf } from './access.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
+import { keepTraces, type Traces } from './keep-traces.ts';
 import { openGuardFiles } from './serve-files.ts';
 import { servingCertificates } from './serving-certificate.ts';
 import type { Streams } from '../streams.ts';
@@ -33,20 +34,22 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
   const { streams, version, environment } = around;
   const log = createLogger(config.logLevel, logDestination(config, streams));
   const recorder = new Recorder(version);
+  const traces = await keepTraces(environment, { version, log });
   try {
     const { guards } = config;
     const backend =
       guards.kind === 'files'
-        ? await openGuardFiles(guards.files, { recorder, log })
+        ? await openGuardFiles(guards.files, { recorder, log, traces })
         : await openCluster(guards.kubeconfig, {
             recorder,
             log,
+            traces,
             environment,
             roleLabels: config.roleLabels,
             webhookConfiguration: config.certificate.configuration,
           });
     const replica = environment['POD_NAME'] || hostname();
-    await run(config, backend, { streams, version, replica, recorder, log });
+    await run(config, backend, { streams, version, replica, recorder, log, traces });
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
@@ -72,6 +75,7 @@ interface Running {
   readonly replica: string;
   readonly recorder: Recorder;
   readonly log: Logger;
+  readonly traces: Traces;
 }
 
 async function run(config: ServeConfig, backend: Backend, around: Running): Promise<void> {
@@ -111,13 +115,14 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   page?.stop();
   running.stop();
   await backend.close();
+  await around.traces.close();
   log.info('stopped');
 }
 
 function webhookServer(
   serving: Pick<WebhookOptions, 'certificate' | 'clients'>,
   { source, announce, decisions }: Backend & { readonly decisions: DecisionLog | null },
-  { recorder, log }: Running,
+  { recorder, log, traces }: Running,
 ): WebhookServer {
   const handle = createReviewHandler({
     guards: source,
@@ -130,7 +135,7 @@ function webhookServer(
   });
   return new WebhookServer({
     ...serving,
-    handle,
+    handle: traces.reviews(handle),
     events: {
       onBadRequest(kind) {
         recorder.badRequest();
