@@ -6,7 +6,7 @@
 #   check          format, lint, types, shell scripts
 #   unit           no processes: seconds
 #   model          random searches for what the unit tests did not think of
-#   integration    the built program, real etcd, real Prometheus
+#   integration    the built program, real etcd, real Prometheus, real Chromium
 #   e2e            the same behind a real kube-apiserver, with real kubectl
 #   demo           scripts/demo.sh, with Kubernetes and without
 #   cluster        scripts/e2e-cluster.sh on a local kubernetes build; only when asked for: it takes
@@ -192,6 +192,7 @@ setup_node || { failed=1; exit 1; }
 if needs_processes; then
   setup_etcd || lacking 'etcd and etcdctl'
   setup_programs prometheus promtool || lacking 'prometheus and promtool'
+  command -v google-chrome >/dev/null || setup_programs chromium || lacking 'chromium'
   setup_programs tmux zsh fish || lacking 'tmux, zsh and fish'
 fi
 if needs_kubernetes; then

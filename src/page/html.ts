@@ -16,10 +16,21 @@ export type Part = Html | string | number | bigint | null | undefined | false | 
 
 /** A template in which every value is text, unless it is markup itself; attributes need their quotes. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
-  const pieces = strings.map(
+  const pieces = unindented(strings).map(
     (text, index) => text + (index < parts.length ? markupOf(parts[index]) : ''),
   );
   return new Html(pieces.join(''));
+}
+
+/** Of each template in the source once: how it is laid out there is half of what it would send. */
+const known = new WeakMap<TemplateStringsArray, readonly string[]>();
+
+function unindented(strings: TemplateStringsArray): readonly string[] {
+  const before = known.get(strings);
+  if (before !== undefined) return before;
+  const shorter = strings.map((text) => text.replaceAll(/\n\s*/g, '\n'));
+  known.set(strings, shorter);
+  return shorter;
 }
 
 /** Markup that this program is made of; never anything that came from outside. */

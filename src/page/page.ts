@@ -251,7 +251,7 @@ export function decisionTable(chosen: readonly LoggedDecision[], all: number): F
       id="decisions"
       data-v="${version}"
       role="region"
-      aria-labelledby="decisions-title"
+      aria-label="Table of decisions"
       tabindex="0"
     >
       ${body}

@@ -5,6 +5,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   etcd: 'apt-get install etcd-server, brew install etcd, or https://github.com/etcd-io/etcd/releases',
   etcdctl:
     'apt-get install etcd-client, brew install etcd, or https://github.com/etcd-io/etcd/releases',
+  chromium: 'apt-get install chromium',
   prometheus: 'apt-get install prometheus, or brew install prometheus',
   promtool: 'apt-get install prometheus, or brew install prometheus',
   tmux: 'apt-get install tmux, or brew install tmux',
@@ -40,6 +41,11 @@ function find(name: string, directories: readonly string[]): string | undefined 
     .filter((directory) => directory !== '')
     .map((directory) => join(directory, name))
     .find(isExecutable);
+}
+
+/** Whether this machine has it where `requireBinary` would look. */
+export function hasBinary(name: string): boolean {
+  return find(name, []) !== undefined;
 }
 
 /** The path of a program: in the given directories, else in the PATH, else among KUBEBUILDER_ASSETS. */
