@@ -103,16 +103,27 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
     }
   });
 
-  it('take matchConditions, monitoring and the right to Secrets as components', async () => {
+  it('take matchConditions, monitoring, the dashboard and the right to Secrets as components', async () => {
     const objects = await renderTogether(
       program,
       ['webhook'],
-      ['match-conditions', 'monitoring', 'secrets'].map((name) => `webhook/components/${name}`),
+      ['match-conditions', 'monitoring', 'dashboard', 'secrets'].map(
+        (name) => `webhook/components/${name}`,
+      ),
     );
     expect(only(objects, 'ValidatingWebhookConfiguration')['webhooks']).toMatchObject([
       { matchConditions: [{ name: 'not-terminating-already' }] },
     ]);
     expect(only(objects, 'PodMonitor').metadata.namespace).toBe('etcd-guard');
+    expect(only(objects, 'PrometheusRule').metadata.namespace).toBe('etcd-guard');
+    expect(only(objects, 'ConfigMap')).toMatchObject({
+      metadata: {
+        name: 'etcd-guard-dashboard',
+        namespace: 'etcd-guard',
+        labels: { grafana_dashboard: '1' },
+      },
+      data: { 'etcd-guard.json': expect.stringContaining('"title": "etcd-guard"') },
+    });
     expect(only(objects, 'Role', 'etcd-guard-secrets')).toBeDefined();
   });
 
@@ -127,7 +138,11 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
     });
     expect(spec['strategy']).toMatchObject({ rollingUpdate: { maxUnavailable: 1, maxSurge: 0 } });
     const { labels } = only(objects, 'Namespace').metadata;
-    expect(labels?.['pod-security.kubernetes.io/enforce']).toBe('privileged');
+    expect(labels).toEqual({
+      'kubernetes.io/metadata.name': 'etcd-guard',
+      'pod-security.kubernetes.io/enforce': 'privileged',
+      'pod-security.kubernetes.io/warn': 'privileged',
+    });
   });
 
   it('of etcd take TLS, five members and one a node together', async () => {
@@ -171,7 +186,7 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
     const objects = await renderTogether(
       program,
       ['webhook'],
-      ['match-conditions', 'monitoring', 'secrets', 'role-floor'].map(
+      ['match-conditions', 'monitoring', 'dashboard', 'secrets', 'role-floor'].map(
         (name) => `webhook/components/${name}`,
       ),
     );

@@ -30,16 +30,26 @@ interface Mistake {
   readonly what: string;
 }
 
-/** Each field of each kustomization, misspelt. */
-const IN_KUSTOMIZATIONS: readonly Mistake[] = kustomizations().flatMap(({ path }) => {
-  const file = join(path, 'kustomization.yaml');
-  return misspellings(parse(textOf(file))).map((one) => ({
-    kustomization: path,
-    file,
-    text: stringify(one.document),
-    what: `${file} ${one.path}`,
-  }));
-});
+/** Each field that kustomizations have, misspelt where it first occurs. */
+const IN_KUSTOMIZATIONS: readonly Mistake[] = firstOfEach(
+  kustomizations().flatMap(({ path, kind }) => {
+    const file = join(path, 'kustomization.yaml');
+    return misspellings(parse(textOf(file))).map((one): readonly [string, Mistake] => [
+      `${kind} ${one.path.replaceAll(/\d+/g, 'N')}`,
+      {
+        kustomization: path,
+        file,
+        text: stringify(one.document),
+        what: `${file} ${one.path}`,
+      },
+    ]);
+  }),
+);
+
+function firstOfEach(entries: readonly (readonly [string, Mistake])[]): readonly Mistake[] {
+  // Of several with one key a Map keeps the last.
+  return [...new Map(entries.toReversed()).values()];
+}
 
 interface Patch {
   readonly kustomization: string;
@@ -55,9 +65,13 @@ const PATCHES: readonly Patch[] = kustomizations().flatMap(({ path, patches, pat
   }),
 );
 
-/** Each operation of each JSON patch, with the last name in its path misspelt. */
+/**
+ * Each operation of each JSON patch, with the last name in its path misspelt. Labels have no schema: what
+ * test/e2e/deploy.test.ts expects of them has to do.
+ */
 const IN_PATCHES: readonly Mistake[] = PATCHES.flatMap(({ kustomization, file, operations }) =>
-  operations.map((operation, index) => {
+  operations.flatMap((operation, index) => {
+    if (operation.path.startsWith('/metadata/labels/')) return [];
     const path = operation.path.replace(/[A-Za-z]+(?=[-\d/]*$)/, wrong);
     const text = stringify(operations.with(index, { ...operation, path }));
     return { kustomization, file, text, what: `${file} ${path}` };
@@ -173,8 +187,8 @@ describe.skipIf(kubectl === undefined)('what is in deploy, by the schemas of its
     expect([...faults.keys()].toSorted((one, other) => one - other)).toEqual([...all.keys()]);
   });
 
-  it('has no field of a kustomization that could be misspelt without notice', async () => {
-    expect(IN_KUSTOMIZATIONS.length).toBeGreaterThan(100);
+  it('has no kind of field in a kustomization that could be misspelt without notice', async () => {
+    expect(IN_KUSTOMIZATIONS.length).toBeGreaterThan(20);
     expect([...(await rendered(IN_KUSTOMIZATIONS)).keys()]).toEqual([]);
   });
 
