@@ -60,9 +60,9 @@ const DEFAULT_LIMITS: WebhookLimits = {
   bodyBytes: 8 * MIB,
   // Four of the largest; reviews are a few KiB.
   bodiesBytes: 32 * MIB,
-  // An API server holds one for each review under way, and may have 600 of those (its default limits
-  // on requests in flight); idle ones take some 30 KB each.
-  connections: 2_000,
+  // An API server holds one for each review under way, and with its default limits can't have more
+  // than 600 of those; idle ones take some 50 KB each.
+  connections: 1_500,
   senderMs: 10_000,
   // The API server keeps idle connections for 90 s and must be the one that closes them.
   idleMs: 120_000,

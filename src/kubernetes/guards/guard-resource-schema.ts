@@ -125,7 +125,8 @@ export const shownStatus = z.object({
 /** `status.disruptedPods`. A reason is any CamelCase word: another version may have written it. */
 export const ledger = z.record(
   z.string(),
-  z.object({
+  // Loose: what a newer version has added to an entry is written back with it.
+  z.looseObject({
     pod: z.string(),
     time: dateTime,
     by: z.string(),

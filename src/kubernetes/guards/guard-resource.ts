@@ -128,6 +128,11 @@ function selectorIn(content: unknown): LabelSelector | null {
   return read.success && !hidden ? read.data.spec.selector : null;
 }
 
+/** A field of `status` that this version writes. */
+export function isShown(field: string): boolean {
+  return field === 'disruptedPods' || Object.hasOwn(shownStatus.shape, field);
+}
+
 /** `status` without `disruptedPods`. Another version may show other things, which are written anew. */
 export function shownIn(content: unknown): EtcdGuard['status'] {
   const given = shownOnly.safeParse(content).data?.status ?? {};

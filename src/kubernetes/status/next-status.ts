@@ -3,6 +3,7 @@ import type { ClusterStatus, Condition as Finding } from '../../guards/guard-sta
 import type { KubernetesObject } from '../api/api.ts';
 import { livingEntries, type LedgerPod } from '../guards/disrupted-pods.ts';
 import {
+  isShown,
   shownIn,
   type Condition,
   type EtcdGuard,
@@ -40,7 +41,13 @@ export function withStatus(seen: Seen): KubernetesObject | null {
     Object.keys(kept).length === Object.keys(entries).length;
   if (unchanged) return null;
   const ledger = Object.keys(kept).length === 0 ? {} : { disruptedPods: kept };
-  return { ...object, status: { ...shown, ...ledger } };
+  return { ...object, status: { ...unknownIn(object), ...shown, ...ledger } };
+}
+
+/** What only a newer version writes there; its replicas beside this one may rest on it. */
+function unknownIn({ status }: KubernetesObject): Readonly<Record<string, unknown>> {
+  if (typeof status !== 'object' || status === null) return {};
+  return Object.fromEntries(Object.entries(status).filter(([field]) => !isShown(field)));
 }
 
 function asJson(value: unknown): unknown {

@@ -256,7 +256,8 @@ describe('a status', () => {
   test('may hold entries with reasons and fields that only another version knows', () => {
     const newer = { ...entry, reason: 'Rebalanced', zone: 'a' };
     const guard = decoded({ spec, status: { disruptedPods: { a: newer } } });
-    expect(guard.ledger).toEqual({ a: { ...entry, reason: 'Rebalanced' } });
+    // What is left out here would be left out of the object by the next write.
+    expect(guard.ledger).toEqual({ a: newer });
   });
 
   test('that another version shows otherwise is left out where it differs', () => {
