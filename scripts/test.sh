@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [PART]...      all parts but `cluster` without arguments
 #
-#   check          format, lint, types, shell scripts
+#   check          format, lint, types, shell scripts, known faults of dependencies
 #   unit           no processes: seconds
 #   model          random searches for what the unit tests did not think of
 #   integration    the built program, real etcd, real Prometheus, real Chromium
@@ -152,6 +152,26 @@ check_part() {
     step 'shell scripts' shellcheck -x $(shell_scripts)
   else
     skip 'shell scripts: shellcheck is not installed'
+  fi
+  audit_dependencies
+}
+
+# Known faults in what the program is made of. Not every registry can be asked.
+audit_dependencies() {
+  local name='dependencies have no known serious faults' log="$logs/audit.log"
+  if npm audit --omit=dev --audit-level=high >"$log" 2>&1 </dev/null; then
+    printf 'ok   %s\n' "$name"
+    passed=$((passed + 1))
+  elif grep -q 'audit endpoint returned an error' "$log"; then
+    if [ -n "${CI:-}" ]; then
+      lacking 'a registry that answers npm audit'
+    else
+      skip "$name: this registry does not answer npm audit; CI asks one that does"
+    fi
+  else
+    printf 'FAIL %s\n' "$name"
+    failed=$((failed + 1))
+    tail -n 100 "$log"
   fi
 }
 
