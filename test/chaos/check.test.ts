@@ -158,6 +158,47 @@ describe('the quorum', () => {
     ]);
   });
 
+  it('is spared again once what was allowed is refused by something else', () => {
+    const first = review('etcd-1', LATER);
+    const ends = (code: number): Line => [
+      LATER + 200,
+      {
+        kind: 'request',
+        from: LATER - 200,
+        actor: 'actor 0 (alice)',
+        what: 'delete',
+        pod: 'etcd-1',
+        code,
+        message: '',
+      },
+    ];
+    expect(broken(first, ends(409), review('etcd-2', LATER + 400))).toEqual([]);
+    expect(broken(first, ends(409), review('etcd-2', LATER + 150))).toEqual(['quorum']);
+    expect(broken(first, ends(200), review('etcd-2', LATER + 400))).toEqual(['quorum']);
+    expect(broken(first, ends(0), review('etcd-2', LATER + 400))).toEqual(['quorum']);
+  });
+
+  it('is not spared by an eviction that may take the next pod of that name', () => {
+    const eviction = review('etcd-1', LATER, { operation: 'eviction', user: 'bob' });
+    const others = [review('etcd-1', LATER), ...replaced('etcd-1', LATER + 100)];
+    const next = review('etcd-2', LATER + 5_000);
+    expect(broken(...others, next)).toEqual([]);
+    expect(broken(eviction, ...others, next)).toEqual(['quorum']);
+    const over: Line = [
+      LATER + 4_000,
+      {
+        kind: 'request',
+        from: LATER - 200,
+        actor: 'actor 1 (bob)',
+        what: 'evict',
+        pod: 'etcd-1',
+        code: 404,
+        message: '',
+      },
+    ];
+    expect(broken(eviction, ...others, over, next)).toEqual([]);
+  });
+
   it.each<[string, (t: number) => Line, (t: number) => Line]>([
     ['dead', (t) => process('etcd-2', 'ended', t), (t) => belief('etcd-2', 'etcd-0', t)],
     ['paused', (t) => process('etcd-2', 'paused', t), (t) => process('etcd-2', 'resumed', t)],

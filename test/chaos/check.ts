@@ -56,12 +56,19 @@ interface Permit {
   readonly pod: string;
   readonly uid: string;
   readonly t: number;
+  /** When its request was over, at the latest, and whether it was refused after all. */
+  readonly endsAt: number;
+  readonly refused: boolean;
+  /** An eviction takes whichever pod has the name when it is carried out. */
+  readonly byName: boolean;
 }
 
 class Check {
   readonly #events: readonly Event[];
   readonly #timeline: Timeline;
   readonly #violations: Violation[] = [];
+  readonly #requests: readonly EventOf<'request'>[];
+  readonly #podEvents: readonly EventOf<'pod'>[];
   readonly #pods = new Map<string, EventOf<'pod'>[]>();
   #permits: readonly Permit[] = [];
   #electedMeanwhile = 0;
@@ -70,7 +77,9 @@ class Check {
   constructor(events: readonly Event[]) {
     this.#events = inOrder(events);
     this.#timeline = new Timeline(events);
-    for (const event of this.#of('pod')) {
+    this.#requests = this.#of('request');
+    this.#podEvents = this.#of('pod');
+    for (const event of this.#podEvents) {
       this.#pods.set(event.uid, [...(this.#pods.get(event.uid) ?? []), event]);
     }
   }
@@ -100,7 +109,7 @@ class Check {
     this.#leader(review);
     if (DEAD.has(review.reason)) this.#dead(review);
     else this.#quorum(review);
-    this.#permits = [...this.#permits, { pod: review.pod, uid: review.uid, t: review.t }];
+    this.#permits = [...this.#permits, this.#permit(review)];
   }
 
   #time(review: Review): void {
@@ -166,14 +175,32 @@ class Check {
     return gone;
   }
 
+  #permit(review: Review): Permit {
+    const { pod, t, operation } = review;
+    const request = this.#requests.find((one) => isOf(review, one));
+    const answered = request !== undefined && request.code !== 0;
+    const endsAt = answered ? request.t : t + REQUEST_MS;
+    const byName = operation === 'eviction';
+    const refused = answered && request.code >= 400;
+    // Which pod an eviction has taken shows afterwards.
+    const taken = this.#podEvents.findLast(
+      (one) => one.name === pod && one.state !== 'created' && one.t <= endsAt + MARGIN_MS,
+    );
+    const uid = byName ? (taken?.uid ?? review.uid) : review.uid;
+    return { pod, uid, t, endsAt, refused, byName };
+  }
+
   /** Allowed away, and may yet go or has gone and is not back. */
-  #isOut({ pod, uid, t }: Permit, moment: number): boolean {
+  #isOut(permit: Permit, moment: number): boolean {
+    const { pod, uid, endsAt } = permit;
+    if (moment < endsAt && permit.byName) return true;
+    if (moment >= endsAt && permit.refused) return false;
     const life = this.#pods.get(uid) ?? [];
     const gone = life.find(({ state }) => state === 'gone');
     if (gone !== undefined && gone.t <= moment) return !this.#timeline.isBack(pod, gone.t, moment);
     const terminating = life.find(({ state }) => state === 'terminating');
     if (terminating !== undefined && terminating.t <= moment) return true;
-    return moment - t < REQUEST_MS;
+    return moment < Math.max(endsAt, permit.t + REQUEST_MS);
   }
 
   #liveness(round: EventOf<'liveness'>): void {
@@ -200,6 +227,16 @@ class Check {
       this.#broken('writes', last, what);
     }
   }
+}
+
+/** Whether the review was about this request of an actor. */
+function isOf({ pod, user, operation, from, t }: Review, request: EventOf<'request'>): boolean {
+  const { what, actor } = request;
+  if (request.from > from + MARGIN_MS || request.t + MARGIN_MS < t) return false;
+  if (!actor.endsWith(`(${user})`) || what.startsWith('evict') !== (operation === 'eviction')) {
+    return false;
+  }
+  return request.pod === pod || what === 'collection';
 }
 
 function describe(review: Review): string {

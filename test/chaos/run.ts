@@ -107,7 +107,8 @@ export class Run {
 
   async #actor(world: World, name: string, round: number): Promise<Actor> {
     const index = Number(/\d+/.exec(name)?.[0] ?? 0);
-    const user = IDENTITIES[index % IDENTITIES.length] ?? name;
+    // One name each, so that a review can be told to whose request it belongs.
+    const user = IDENTITIES[index] ?? `user-${index}`;
     const groups = ['system:masters'];
     return new Actor({
       name: `${name} (${user})`,
