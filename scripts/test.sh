@@ -8,6 +8,7 @@
 #   model          random searches for what the unit tests did not think of
 #   integration    the built program, real etcd, real Prometheus, real Chromium
 #   e2e            the same behind a real kube-apiserver, with real kubectl
+#   chaos          half a minute of npm run chaos (docs/chaos.md)
 #   demo           scripts/demo.sh, with Kubernetes and without
 #   cluster        scripts/e2e-cluster.sh on a local kubernetes build; only when asked for: it takes
 #                  root and seven minutes, on top of the ten or more of all other parts
@@ -34,12 +35,12 @@ usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; 
 parts=''
 for argument in "$@"; do
   case "$argument" in
-    check | unit | model | integration | e2e | demo | cluster) parts="$parts $argument" ;;
+    check | unit | model | integration | e2e | chaos | demo | cluster) parts="$parts $argument" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
 done
-[ -n "$parts" ] || parts=' check unit model integration e2e demo'
+[ -n "$parts" ] || parts=' check unit model integration e2e chaos demo'
 
 runs() { case "$parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 
@@ -175,6 +176,16 @@ audit_dependencies() {
   fi
 }
 
+chaos_part() {
+  heading chaos
+  if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+    step 'chaos, half a minute' npm run --silent chaos -- --seed 1 --seconds 30 \
+      --history "$logs/chaos.jsonl"
+  else
+    skip 'chaos, half a minute'
+  fi
+}
+
 demo_part() {
   heading demo
   if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
@@ -205,7 +216,7 @@ cluster_part() {
   esac
 }
 
-needs_kubernetes() { runs e2e || runs demo; }
+needs_kubernetes() { runs e2e || runs chaos || runs demo; }
 needs_processes() { runs integration || needs_kubernetes; }
 
 setup_node || { failed=1; exit 1; }
@@ -228,6 +239,7 @@ if runs check; then check_part; fi
 for project in unit model integration e2e; do
   if runs "$project"; then suite "$project"; fi
 done
+if runs chaos; then chaos_part; fi
 if runs demo; then demo_part; fi
 if runs cluster; then cluster_part; fi
 printf '\n%s in %d s\n' "${parts# }" "$SECONDS"
