@@ -347,7 +347,9 @@ start_reviewing() {
   local leader follower
   : >"$scratch/reviews"
   rm -f "$scratch/stop"
-  "${kubectl[@]}" proxy --port=0 >"$scratch/proxy.log" 2>&1 &
+  # Here, since the background gets to it late: the port of an earlier proxy would be taken for this one's.
+  : >"$scratch/proxy.log"
+  "${kubectl[@]}" proxy --port=0 >>"$scratch/proxy.log" 2>&1 &
   running+=($!)
   story_until 'kubectl proxy' proxy_serves
   leader="$(story_leader)"

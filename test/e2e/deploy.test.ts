@@ -186,9 +186,9 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
     const objects = await renderTogether(
       program,
       ['webhook'],
-      ['match-conditions', 'monitoring', 'dashboard', 'secrets', 'role-floor'].map(
-        (name) => `webhook/components/${name}`,
-      ),
+      kustomizations()
+        .map(({ path }) => path)
+        .filter((path) => path.startsWith('webhook/components/')),
     );
     const outside = objects.filter(({ metadata }) => metadata.namespace !== 'etcd-guard');
     expect(outside.length).toBeGreaterThan(0);
