@@ -124,7 +124,10 @@ function seen(guard: KnownGuard, look: GuardLook): Content {
         ${picture(rows, described)} ${podTable(key, look, rows)}
       </div>`
     }`;
-  return { kind: standingOf(look.view), body, spoken: `${key}: ${standing} ${mayGo}` };
+  // A cluster that looks well but gives no proof of it needs somebody's eyes as well.
+  const unsure = look.pods.some(({ reason }) => reason === 'Unverifiable');
+  const kind = unsure ? 'trouble' : standingOf(look.view);
+  return { kind, body, spoken: `${key}: ${standing} ${mayGo}` };
 }
 
 function notesOn({ view }: GuardLook): readonly string[] {

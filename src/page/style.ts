@@ -62,7 +62,7 @@ h3 a:hover{text-decoration:underline}
 .standing.trouble{color:var(--stays);background:var(--stays-bg)}
 .standing.unknown{color:var(--asks);background:var(--asks-bg)}
 .standing.fine::before{content:"✓ "}.standing.trouble::before{content:"! "}.standing.unknown::before{content:"? "}
-.headline{margin-top:.25rem;max-width:60rem}
+.headline{margin-top:.25rem;max-width:60rem;text-wrap:pretty}
 .note{margin-top:.6rem;padding:.5rem .75rem;border-radius:.4rem;color:var(--asks);background:var(--asks-bg)}
 .note a{color:inherit}
 .alarm{margin-top:1rem;padding:.75rem 1rem;border-radius:.5rem;color:var(--stays);background:var(--stays-bg);border:1px solid currentColor}
@@ -124,7 +124,7 @@ th[scope=row]{font-weight:600}
 .scrolls .nothing{padding:.5rem .75rem}
 .decisions time{white-space:nowrap;font-variant-numeric:tabular-nums}
 .decisions td{overflow-wrap:normal}
-.decisions .verdict{white-space:nowrap}
+.decisions .verdict{white-space:nowrap;flex-wrap:nowrap}
 .decisions td.message{min-width:20rem;overflow-wrap:anywhere}
 .decisions th[scope=row]{min-width:11rem;max-width:18rem}
 .bottom{display:flex;flex-wrap:wrap;gap:.5rem 2rem;justify-content:space-between;margin-top:2.5rem;padding-top:1rem;padding-bottom:2rem;font-size:.875rem;color:var(--dim);border-top:1px solid var(--line)}

@@ -20,7 +20,7 @@ export interface OpenedPage {
   readonly page: Page;
   /** Errors and warnings of its console, scripts that failed, violations of its policy, dialogs. */
   readonly complaints: readonly string[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** A page of its own, with nothing stored. */

@@ -119,6 +119,11 @@ describe('a card', () => {
     expect(at({ silent: [1] }, 1_000).version).not.toBe(at({}, 1_000).version);
   });
 
+  it('needs attention where nothing can be proven, however healthy it looks', () => {
+    expect(textOf(cardOf({ verdicts: UNVERIFIABLE }))).toContain('Needs attention');
+    expect(textOf(cardOf())).not.toContain('Needs attention');
+  });
+
   it('says what is wrong where there is nothing to see', () => {
     const gone = guardCard(GUARD, { look: null, failure: null, atMs: 0 });
     expect(textOf(gone.markup.toString())).toContain('This guard has gone.');
