@@ -1,12 +1,15 @@
 import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
 import type { StatusSource } from '../page/port.ts';
+import type { ReviewHandler } from '../server/webhook-server.ts';
 import type { CertificateCluster } from './serve/serving-certificate.ts';
 
 /** Where `serve` has its guards from. */
 export interface Backend {
   readonly source: GuardSource;
   readonly announce: Announce;
+  /** What is answered beside `/validate`, by path: one for each capability that is turned on. */
+  readonly others?: ReadonlyMap<string, ReviewHandler>;
   /** What the status page shows. */
   readonly status: StatusSource & { readonly looksPerSecond: number };
   /** Where a certificate can be kept; absent with guards from files. */

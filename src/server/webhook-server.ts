@@ -46,7 +46,10 @@ export interface WebhookOptions {
   readonly certificate: ServingCertificate | null;
   /** null: whoever reaches us may ask. */
   readonly clients?: AllowedClients | null;
+  /** At `/validate`. */
   readonly handle: ReviewHandler;
+  /** Whatever else can be asked, by path; a path that is not here is not found. */
+  readonly others?: ReadonlyMap<string, ReviewHandler>;
   readonly events?: WebhookEvents;
   readonly limits?: Partial<WebhookLimits>;
 }
@@ -72,6 +75,8 @@ const DEFAULT_LIMITS: WebhookLimits = {
 const MAX_HEADER_BYTES = 32 * 1024;
 const HANDSHAKE_MS = 10_000;
 
+/** Where the pods of etcd are asked about. */
+const REVIEWS = '/validate';
 const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
 const NOT_FOUND: Refusal = { kind: 'NotFound', status: 404, error: 'not found' };
 const NOT_ALLOWED: Refusal = {
@@ -95,11 +100,12 @@ const NOT_JSON: Refusal = { kind: 'NotJson', status: 400, error: 'the body is no
 /** `gone`: nobody is there to be answered. */
 type Outcome = Reply | Refusal | 'gone';
 
-/** The HTTPS side of the webhook: `POST /validate` and nothing else. */
+/** The HTTPS side of the webhook: `POST /validate`, the paths of what is installed beside it, nothing else. */
 export class WebhookServer {
   readonly server: Server;
   readonly connections: Connections;
   readonly #handle: ReviewHandler;
+  readonly #others: ReadonlyMap<string, ReviewHandler>;
   readonly #events: WebhookEvents;
   readonly #limits: WebhookLimits;
   readonly #tooLarge: Refusal;
@@ -112,6 +118,7 @@ export class WebhookServer {
 
   constructor(options: WebhookOptions) {
     this.#handle = options.handle;
+    this.#others = options.others ?? new Map();
     this.#events = options.events ?? {};
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#tooLarge = {
@@ -197,12 +204,19 @@ export class WebhookServer {
       const stranger = this.#clientNames && strangerAt(request.socket, this.#clientNames);
       if (stranger !== null) {
         this.#turnAway(request, response, stranger);
-      } else if (request.method === 'POST' && isReviewUrl(request.url ?? '')) {
-        void this.#validate(request, response);
       } else {
-        app(request, response);
+        const handle = request.method === 'POST' ? this.#handlerAt(request.url ?? '') : null;
+        if (handle === null) app(request, response);
+        else void this.#answer(request, response, handle);
       }
     };
+  }
+
+  #handlerAt(url: string): ReviewHandler | null {
+    if (isReviewUrl(url)) return this.#handle;
+    if (this.#others.size === 0) return null;
+    const query = url.indexOf('?');
+    return this.#others.get(query < 0 ? url : url.slice(0, query)) ?? null;
   }
 
   #createApp(): express.Express {
@@ -211,10 +225,12 @@ export class WebhookServer {
     app.disable('etag');
     app.set('query parser', false);
     app.set('env', 'production');
-    app.post('/validate', (request, response) => this.#validate(request, response));
-    app.all('/validate', (request, response) => {
-      this.#refuse(request, response, NOT_ALLOWED);
-    });
+    for (const [path, handle] of [[REVIEWS, this.#handle] as const, ...this.#others]) {
+      app.post(path, (request, response) => this.#answer(request, response, handle));
+      app.all(path, (request, response) => {
+        this.#refuse(request, response, NOT_ALLOWED);
+      });
+    }
     app.use((request, response) => {
       this.#refuse(request, response, NOT_FOUND);
     });
@@ -234,7 +250,11 @@ export class WebhookServer {
     return app;
   }
 
-  async #validate(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    handle: ReviewHandler,
+  ): Promise<void> {
     const arrivedAtMs = performance.now();
     const wrong = contentProblem(request);
     if (wrong !== null) {
@@ -242,7 +262,7 @@ export class WebhookServer {
       return;
     }
     try {
-      const outcome = await this.#read(request, arrivedAtMs);
+      const outcome = await this.#read(request, arrivedAtMs, handle);
       if (outcome === 'gone') return;
       if ('error' in outcome) this.#refuse(request, response, outcome);
       else sendJson(response, outcome.status, outcome.body, this.#closes(request));
@@ -251,21 +271,25 @@ export class WebhookServer {
     }
   }
 
-  async #read(request: IncomingMessage, arrivedAtMs: number): Promise<Outcome> {
+  async #read(
+    request: IncomingMessage,
+    arrivedAtMs: number,
+    handle: ReviewHandler,
+  ): Promise<Outcome> {
     const body = await readBody(request, this.#limits.bodyBytes, this.#room);
     const context = { timeoutMs: timeoutOf(request.url ?? ''), arrivedAtMs };
     // Nothing that waits for the handler may hold the body: what is in flight when the young
     // generation fills up is copied and kept, at 60 KB a review.
-    return this.#judge(body, context);
+    return this.#judge(body, context, handle);
   }
 
-  #judge(body: Body, context: ReviewContext): Outcome | Promise<Reply> {
+  #judge(body: Body, context: ReviewContext, handle: ReviewHandler): Outcome | Promise<Reply> {
     if (body.kind === 'gone') return 'gone';
     if (body.kind === 'too-large') return this.#tooLarge;
     if (body.kind === 'no-room') return NO_ROOM;
     if (isTooDense(body.bytes)) return TOO_DENSE;
     const review = parseJson(body.bytes);
-    return review === undefined ? NOT_JSON : this.#handle(review, context);
+    return review === undefined ? NOT_JSON : handle(review, context);
   }
 
   #fail(error: unknown, response: ServerResponse): void {
@@ -314,7 +338,8 @@ function isAnswerable(code: string): boolean {
 }
 
 function isReviewUrl(url: string): boolean {
-  return url.startsWith('/validate') && (url.length === 9 || url[9] === '?');
+  const { length } = REVIEWS;
+  return url.startsWith(REVIEWS) && (url.length === length || url[length] === '?');
 }
 
 function contentProblem(request: IncomingMessage): Refusal | null {

@@ -242,6 +242,50 @@ describe('the webhook server', () => {
   });
 });
 
+describe('what is answered beside /validate', () => {
+  let started: Started;
+
+  beforeAll(async () => {
+    const answerTo = (body: unknown): (() => Promise<Reply>) => {
+      return async () => ({ status: 200, body });
+    };
+    const others = new Map([
+      ['/first', answerTo('first')],
+      ['/second', answerTo('second')],
+    ]);
+    started = await startWebhook({ handle: answerTo('reviews'), others });
+  });
+  afterAll(() => started.close());
+
+  it.each([
+    ['/validate?timeout=10s', 200, 'reviews'],
+    ['/first', 200, 'first'],
+    ['/first?timeout=10s', 200, 'first'],
+    ['/second/', 200, 'second'],
+    ['/firsts', 404, { error: 'not found' }],
+    ['/first/x', 404, { error: 'not found' }],
+    ['/__proto__', 404, { error: 'not found' }],
+  ])('has its own path: %s', async (path, status, body) => {
+    await expect(send({ port: started.port, path, body: '{}' })).resolves.toMatchObject({
+      status,
+      body,
+    });
+  });
+
+  it('takes what /validate takes, and nothing else', async () => {
+    const { port } = started;
+    const path = '/first';
+    await expect(send({ port, path, body: 'no json' })).resolves.toMatchObject({ status: 400 });
+    await expect(send({ port, path, headers: {}, body: '{}' })).resolves.toMatchObject({
+      status: 415,
+    });
+    await expect(send({ port, path, method: 'GET' })).resolves.toMatchObject({
+      status: 405,
+      headers: { allow: 'POST' },
+    });
+  });
+});
+
 describe('the time allowed and own failures', () => {
   it('reach and leave the handler', async () => {
     const contexts: ReviewContext[] = [];

@@ -121,7 +121,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
 
 function webhookServer(
   serving: Pick<WebhookOptions, 'certificate' | 'clients'>,
-  { source, announce, decisions }: Backend & { readonly decisions: DecisionLog | null },
+  { source, announce, others, decisions }: Backend & { readonly decisions: DecisionLog | null },
   { recorder, log, traces }: Running,
 ): WebhookServer {
   const handle = createReviewHandler({
@@ -136,6 +136,7 @@ function webhookServer(
   return new WebhookServer({
     ...serving,
     handle: traces.reviews(handle),
+    others: new Map([...(others ?? [])].map(([path, other]) => [path, traces.reviews(other)])),
     events: {
       onBadRequest(kind) {
         recorder.badRequest();
