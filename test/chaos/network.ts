@@ -168,7 +168,7 @@ class NamespacePlace implements Place {
 
 function plainPlace(index: number, directory: string): Place {
   return {
-    host: `127.0.0.${91 + index}`,
+    host: `127.77.${process.pid % 251}.${10 + index}`,
     dataDir: join(directory, `data-${index}`),
     through: (command, args) => [command, args],
     cut: lacking,

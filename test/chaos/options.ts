@@ -19,6 +19,8 @@ export interface RunOptions {
   /** main.js of a build; null: the sources are built. */
   readonly program: string | null;
   readonly broken: Breakage | null;
+  /** No namespaces, even where they are allowed. */
+  readonly plain: boolean;
 }
 
 /** What the command line asked for. */
@@ -28,7 +30,8 @@ export type Options =
   | { readonly command: 'schedule'; readonly seed: number; readonly members: number };
 
 export const USAGE = `Usage: npm run chaos -- [--seed N] [--minutes M | --seconds S] [--members 3|5]
-                        [--actors N] [--history FILE] [--program FILE] [--broken WHAT]
+                        [--actors N] [--history FILE] [--program FILE] [--plain]
+                        [--broken WHAT]
        npm run chaos -- check FILE
        npm run chaos -- schedule [--seed N] [--members 3|5]
 
@@ -41,6 +44,7 @@ says which, and what is disturbed.
   --actors N       how many delete and evict at the same time; 4 otherwise
   --history FILE   where all that happens is recorded
   --program FILE   main.js of a build; else the sources are built
+  --plain          without namespaces, as where they are not allowed: nobody is cut off or slowed
   --broken WHAT    breaks something on purpose, to see that it is noticed: ${BREAKAGES.join(', ')}
   check FILE       judges a recorded history once more
   schedule         prints the disturbances of a seed's first round
@@ -74,7 +78,7 @@ function parsed(args: readonly string[], freshSeed: () => number): Options | nul
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: OPTIONS,
+    options: { ...OPTIONS, plain: { type: 'boolean', default: false } },
   });
   const [command = 'run', file = '', ...more] = positionals;
   if (more.length > 0 || (file !== '') !== (command === 'check')) return null;
@@ -86,13 +90,13 @@ function parsed(args: readonly string[], freshSeed: () => number): Options | nul
     case 'schedule':
       return { command, seed, members };
     case 'run':
-      return { command, seed, members, ...detailsOf(values) };
+      return { command, seed, members, plain: values.plain, ...detailsOf(values) };
     default:
       return null;
   }
 }
 
-function detailsOf(values: Values): Omit<RunOptions, 'command' | 'seed' | 'members'> {
+function detailsOf(values: Values): Omit<RunOptions, 'command' | 'seed' | 'members' | 'plain'> {
   const { minutes = '1', seconds, actors = '4', history = null, program = null, broken } = values;
   return {
     seconds:

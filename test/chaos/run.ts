@@ -38,9 +38,9 @@ export class Run {
 
   /** Until the time is up, something was broken, or it is interrupted. */
   async run(): Promise<void> {
-    const { members, broken, seed, seconds, actors, program } = this.#options;
+    const { members, broken, seed, seconds, actors, program, plain } = this.#options;
     this.#say(`seed ${seed}: starting an API server, two guards and ${members} members`);
-    const world = await World.start({ members, broken, program, history: this.#history });
+    const world = await World.start({ members, broken, program, plain, history: this.#history });
     this.#world = world;
     this.#history.add({
       kind: 'begin',

@@ -91,6 +91,7 @@ describe('the command line', () => {
       actors: 4,
       history: null,
       program: null,
+      plain: false,
       broken: null,
     });
     expect(parse('--seed', '7', '--minutes', '10', '--members', '5')).toMatchObject({

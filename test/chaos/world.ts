@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly history: History;
   /** main.js of a build; null: the sources are built. */
   readonly program: string | null;
+  /** No namespaces, even where they are allowed. */
+  readonly plain: boolean;
 }
 
 /** Everything that is real here: an API server, replicas of the guard, an etcd cluster as pods. */
@@ -67,7 +69,7 @@ export class World {
     const [built, api, namespaces] = await Promise.all([
       program === null ? buildProgram() : { program, remove: () => Promise.resolve() },
       startKubeApiserver(),
-      namespacesWork(),
+      options.plain ? false : namespacesWork(),
     ]);
     const network = await makeNetwork({ directory: directory.path, namespaces });
     await api.admin.patch(`/api/v1/namespaces/${NAMESPACE}`, { metadata: { labels: PROTECTED } });
