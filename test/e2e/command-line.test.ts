@@ -203,6 +203,25 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       return { pods: await Promise.all(pods), spec, reserved: status?.['disruptedPods'] };
     }
 
+    async function uidOf(name: string): Promise<string> {
+      return (await api.admin.get(`${PODS}/${name}`)).metadata.uid ?? '';
+    }
+
+    async function reserve(name: string, more: object = {}): Promise<void> {
+      const entry = { pod: name, time: new Date().toISOString(), by: 'alice', reason: 'Spared' };
+      await api.admin.patch(`${GUARDS}/etcd/status`, {
+        status: { disruptedPods: { [await uidOf(name)]: { ...entry, ...more } } },
+      });
+    }
+
+    async function ledger(): Promise<unknown> {
+      return (await api.admin.get(`${GUARDS}/etcd`)).status?.['disruptedPods'] ?? {};
+    }
+
+    async function clearLedger(): Promise<void> {
+      await api.admin.patch(`${GUARDS}/etcd/status`, { status: { disruptedPods: null } });
+    }
+
     describe('status', () => {
       it('prints guards with their own metadata and spec, and the cluster as it is now', async () => {
         const { leader } = await roles();
@@ -618,6 +637,92 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       expect(check.stdout).toContain(`deny (LeaderProtected): ${leader.name} leads`);
     });
 
+    describe('handoff', () => {
+      it('moves leadership, and leaves no entry in the ledger', async () => {
+        const { leader, follower } = await roles();
+        const result = await etcdGuard(['handoff', leader.name, `--to=${follower.name}`, '--yes']);
+        expect(result).toStrictEqual({
+          exitCode: 0,
+          stdout: `shop/etcd: leadership moved from ${leader.name} to ${follower.name}\n`,
+          stderr: '',
+        });
+        expect((await etcd.leader()).id).toBe(follower.id);
+        expect(await ledger()).toStrictEqual({});
+      });
+
+      it('not to one that has been allowed to go, and not beside another', async () => {
+        const { leader, follower } = await roles();
+        await reserve(follower.name);
+        const to = await etcdGuard(['handoff', `--to=${follower.name}`, '-y']);
+        expect(to).toMatchObject({ exitCode: 1, stdout: '' });
+        expect(to.stderr).toMatch(
+          new RegExp(
+            `^etcd-guard: leadership of shop/etcd stays where it is: ${follower.name} \\(its deletion was allowed \\d+ s ago\\) is not fit to lead\n$`,
+          ),
+        );
+        await clearLedger();
+        await reserve(leader.name, { handOffTo: follower.id });
+        const beside = await etcdGuard(['handoff', '-y']);
+        expect(beside).toMatchObject({ exitCode: 1, stdout: '' });
+        expect(beside.stderr).toMatch(
+          new RegExp(
+            `a hand-off from ${leader.name} is under way already \\(for \\d+ s\\); try again later\n$`,
+          ),
+        );
+        expect((await etcd.leader()).id).toBe(leader.id);
+        await clearLedger();
+      });
+
+      it('needs the right to write the ledger, and names it', async () => {
+        const { leader } = await roles();
+        const file = await userWith(
+          'looker',
+          { apiGroups: ['etcd-guard.io'], resources: ['etcdguards'], verbs: ['get', 'list'] },
+          { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
+        );
+        const result = await etcdGuard(['handoff', '-y'], { KUBECONFIG: file });
+        expect(result).toMatchObject({ exitCode: 1, stdout: '' });
+        expect(result.stderr).toMatch(
+          /^etcd-guard: leadership was not moved: .*etcdguards\/status.*docs\/command-line\.md/,
+        );
+        expect((await etcd.leader()).id).toBe(leader.id);
+      });
+
+      it('has to be told which of several guards', async () => {
+        await api.apply(guardOf('empty', 'nobody'));
+        const result = await etcdGuard(['handoff', '-y']);
+        expect(result).toStrictEqual({
+          exitCode: 2,
+          stdout: '',
+          stderr: 'etcd-guard: which EtcdGuard? --guard takes one of empty, etcd\n',
+        });
+        const named = await etcdGuard(['handoff', '--guard=etcd', '--dry-run']);
+        expect(named).toMatchObject({ exitCode: 0, stderr: '' });
+        await api.admin.delete(`${GUARDS}/empty`);
+      });
+    });
+
+    it('waits for a pod, and knows the names of pods and guards', async () => {
+      const { leader, follower } = await roles();
+      const deletable = await etcdGuard(['wait', follower.name, '--for=deletable']);
+      expect(deletable).toMatchObject({ exitCode: 0, stderr: '' });
+      const healthy = await etcdGuard(['wait', leader.name, '--for=healthy']);
+      expect(healthy).toMatchObject({ exitCode: 0, stderr: '' });
+      const none = await etcdGuard(['wait', 'etcd-9', '--for=deletable', '--timeout=0']);
+      expect(none).toStrictEqual({
+        exitCode: 1,
+        stdout: '',
+        stderr:
+          'etcd-guard: waiting: there is no pod etcd-9 in namespace shop now\netcd-guard: etcd-9 was not deletable within 0 s\n',
+      });
+      const pods = await etcdGuard(['__complete', 'check', '']);
+      expect(pods.stdout.split('\n').sort()).toStrictEqual(
+        ['', ':4', ...etcd.members.map(({ name }) => name)].sort(),
+      );
+      const guards = await etcdGuard(['__complete', 'status', '-n', NAMESPACE, 'e']);
+      expect(guards.stdout).toBe('etcd\n:4\n');
+    });
+
     describe('from where members can’t be reached', () => {
       beforeAll(async () => {
         doors = await Promise.all(etcd.members.map(({ address }) => door(address)));
@@ -705,6 +810,21 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         expect(through.stdout).toMatch(
           new RegExp(`^${leader.name} +Leader +Healthy +\\S+ +deny \\(LeaderProtected\\)$`, 'm'),
         );
+      });
+
+      it('handoff says what to run instead, and wait that it can’t tell', async () => {
+        const { leader } = await roles();
+        const result = await etcdGuard(['handoff', '--yes']);
+        expect(result).toMatchObject({ exitCode: 3, stdout: '' });
+        expect(result.stderr).toMatch(
+          new RegExp(
+            `^etcd-guard: shop/etcd can't be asked from here: .*: kubectl exec -n shop ${leader.name} -- etcdctl move-leader [0-9a-f]+, which is etcd-\\d\\.\n$`,
+          ),
+        );
+        const args = ['wait', leader.name, '--for=healthy', '--timeout=0'];
+        const waited = await etcdGuard(args);
+        expect(waited).toMatchObject({ exitCode: 1, stdout: '' });
+        expect(waited.stderr).toMatch(/^etcd-guard: waiting: no member answers from here /);
       });
 
       it('goes back to where they can', async () => {

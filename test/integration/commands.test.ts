@@ -104,10 +104,8 @@ describe('wait', () => {
   });
 
   it('ends at once and quietly by Ctrl-C', async () => {
-    const waiting = await ManagedProcess.start(process.execPath, [
-      inject('program'),
-      ...['wait', 'etcd-0', `--guards=${nobody}`, '--for=deletable', '--timeout=10m'],
-    ]);
+    const args = ['wait', 'etcd-0', `--guards=${nobody}`, '--for=deletable', '--timeout=10m'];
+    const waiting = await ManagedProcess.start(process.execPath, [inject('program'), ...args]);
     await waiting.waitForOutput(/waiting: .*\n/);
     await expect(waiting.kill('SIGINT')).resolves.toStrictEqual({ code: 130, signal: null });
     expect(waiting.output.trimEnd().split('\n')).toHaveLength(1);
@@ -357,7 +355,8 @@ describe('completion', () => {
       await terminal.type('etc');
       await terminal.press('Tab');
       await terminal.type('1');
-      await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml --via=direct etcd-1$/m);
+      const line = /^\$ etcd-guard check --guards nobody\.yaml --via=direct etcd-1$/m;
+      expect(await terminal.shows(line)).toMatch(line);
     },
   );
 });

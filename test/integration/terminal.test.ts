@@ -243,7 +243,8 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl', 'tmux'))('in a real terminal', ()
     await shell.press('C-c');
     await shell.shows(/INFO {2}stopped$/m);
     await shell.run(`clear; ${serve} --log-format=json`);
-    await shell.shows(/^\{"level":"info",.*"msg":"listening"/m);
+    const json = /^\{"level":"info",.*"msg":"listening"/m;
+    expect(await shell.shows(json)).toMatch(json);
     await shell.press('C-c');
   });
 });

@@ -169,7 +169,7 @@ describe('a move', () => {
 
   it('is not begun when the program is to stop', async () => {
     const world = setUp();
-    await expect(move(movingIn(world, { stop: AbortSignal.abort() }))).rejects.toThrow();
+    await expect(move(movingIn(world, { stop: AbortSignal.abort() }))).rejects.toThrow(/aborted/);
     expect(world.etcd.moves).toEqual([]);
     expect(world.ledger.size).toBe(0);
   });
