@@ -117,3 +117,39 @@ test(`${CASES} rounds with rogue members end in time, let no leader go, and leav
   report('rogue members', tally.counts);
   expect(tally.counts['allowed, all truthful']).toBeGreaterThan(CASES / 60);
 }, 240_000);
+
+test.each([false, true])(
+  'a Status is read whatever fields later versions add (3.6: %j)',
+  async (since36) => {
+    const random = new Random(1);
+    const member = await RogueMember.start(random);
+    const members = [{ id: 1n, name: 'etcd-0', address: member.address }];
+    member.play({ id: 1n, leader: 1n, members, since36 }, random, 1);
+    const etcd = connectEtcd({ tls: null, auth: null }, new Observations());
+    const endpoint = { pod: 'etcd-0', address: member.address };
+    expect(Object.fromEntries(await etcd.ask([endpoint], 10_000))).toEqual({
+      'etcd-0': {
+        kind: 'status',
+        id: '1',
+        clusterId: '63',
+        leader: '1',
+        term: 2n,
+        raftIndex: 5_000n,
+        appliedIndex: 5_000n,
+        corrupt: [],
+        noSpace: [],
+        list: [
+          {
+            id: '1',
+            name: 'etcd-0',
+            learner: false,
+            clientAddresses: [member.address],
+            hosts: ['etcd-0.etcd', '127.0.0.1'],
+          },
+        ],
+      },
+    });
+    etcd.close();
+    await member.close();
+  },
+);

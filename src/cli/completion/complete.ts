@@ -14,7 +14,16 @@ import { namesIn, type Place } from './names.ts';
 const FILES = ':0';
 const NO_FILES = ':4';
 
-const FILE_OPTIONS: ReadonlySet<string> = new Set(['guards', 'kubeconfig', 'tls-cert', 'tls-key']);
+const FILE_OPTIONS: ReadonlySet<string> = new Set([
+  'guards',
+  'kubeconfig',
+  'tls-cert',
+  'tls-key',
+  'client-ca',
+  'metrics-tls-cert',
+  'metrics-tls-key',
+  'metrics-token-file',
+]);
 
 /** What may stand where somebody types. */
 type Candidates = readonly string[] | 'files';
