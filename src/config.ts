@@ -47,7 +47,12 @@ export interface ServeConfig {
   readonly roleLabels: boolean;
   /** Whether there is a page for people at `/` of the plain HTTP port. */
   readonly statusPage: boolean;
+  /** What is answered besides deletions of etcd pods; only in a cluster. */
+  readonly capabilities: readonly CapabilityName[];
 }
+
+/** Something that a component of the installation turns on, by the flag of this name. */
+export type CapabilityName = (typeof CAPABILITIES)[number];
 
 /** `etcd-guard status`. */
 export interface StatusConfig {
@@ -161,6 +166,7 @@ const MISSING = {
   shell: 'the name of a shell is missing: bash, zsh or fish',
 } as const;
 
+const CAPABILITIES = ['exclusive-locks'] as const;
 const WAIT_CONDITIONS = ['deletable', 'healthy'] as const;
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const VIA = ['auto', 'direct', 'webhook'] as const;
@@ -210,6 +216,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'log-format': { type: 'string' },
       'shutdown-delay': { type: 'string' },
       'role-labels': { type: 'boolean' },
+      'exclusive-locks': { type: 'boolean' },
       'status-page': { type: 'string' },
     },
     words: [0, 0],
@@ -414,7 +421,20 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
     roleLabels: roleLabels(values, guards, problems),
     statusPage: oneOf(values, 'status-page', ['on', 'off'], problems) !== 'off',
+    capabilities: capabilities(values, guards, problems),
   };
+}
+
+function capabilities(
+  values: Values,
+  { kind }: GuardsConfig,
+  problems: string[],
+): readonly CapabilityName[] {
+  const asked = CAPABILITIES.filter((name) => values[name] === true);
+  if (kind === 'files') {
+    for (const name of asked) problems.push(`--guards and --${name} exclude each other`);
+  }
+  return asked;
 }
 
 function roleLabels(values: Values, { kind }: GuardsConfig, problems: string[]): boolean {

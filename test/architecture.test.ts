@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['decision', 'etcd'],
   admission: ['decision', 'etcd', 'telemetry'],
   guards: ['decision', 'etcd', 'admission'],
-  kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards'],
+  kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards', 'locks'],
   locks: ['admission', 'guards'],
   tracing: ['etcd', 'admission'],
   server: ['admission'],
@@ -96,6 +96,7 @@ describe('the layout of src', () => {
       api: [],
       guards: ['api'],
       status: ['api', 'guards'],
+      locks: ['api', 'guards'],
       events: ['api', 'guards'],
     };
     const part = (file: string) => file.split('/')[1] ?? '';

@@ -91,8 +91,11 @@ function isActor(actor: Actor, { user }: Change): boolean {
 }
 
 function sentence(lock: Lock, { operation, place }: Change): string {
-  const { namespace, name, selectorText, reason } = lock;
-  const why = reason === '' ? '' : `; ${oneLine(reason)}`;
+  const { namespace, name, selectorText, fault } = lock;
+  const reason = oneLine(lock.reason);
+  const unread =
+    fault === null ? '' : `; the lock can't be read whole (${oneLine(fault)}): mend or delete it`;
+  const why = `${reason === '' ? '' : `; ${reason}`}${unread}`;
   const what = `${operation} ${resourceName(place)}`;
   return `denied by ExclusiveLock ${namespace}/${name} (${selectorText}): ${whoMay(lock)} ${what} here${why}`;
 }

@@ -23,4 +23,6 @@ export interface Lock {
   /** Milliseconds since the epoch from which on the lock is as if it were not there; null: never. */
   readonly untilMs: number | null;
   readonly enforcement: 'Deny' | 'Warn';
+  /** What of it can't be read, the first of its faults; null: all of it can. */
+  readonly fault: string | null;
 }

@@ -15,6 +15,7 @@ export function lock(changes: Partial<Lock> = {}): Lock {
     reason: 'restoring from snapshot',
     untilMs: null,
     enforcement: 'Deny',
+    fault: null,
     ...changes,
   };
 }

@@ -13,6 +13,7 @@ import {
   type GuardName,
   type KnownGuard,
 } from '../../kubernetes/status/watched-guards.ts';
+import type { Capability } from './capability.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
 
@@ -29,6 +30,8 @@ export interface KeepStatusContext {
   readonly roleLabels: boolean;
   /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
   readonly webhookConfiguration: string;
+  /** Whatever else one replica does for all. */
+  readonly beside: readonly Pick<Capability, 'onHeld' | 'onLost'>[];
 }
 
 /** A replica that knows the guards, and keeps their status while it holds the Lease. */
@@ -37,6 +40,8 @@ export interface KeptStatus {
   reviewed(guard: Guard, view: ClusterView): void;
   /** All guards, kept by this replica or not. */
   known(): readonly KnownGuard[];
+  /** Whether this replica holds the Lease at this moment. */
+  mayWrite(): boolean;
   /** Ends within a few seconds; the Lease is given back. */
   stop(): Promise<void>;
 }
@@ -47,7 +52,7 @@ const DEFAULT_NAMESPACE = 'etcd-guard';
 
 /** Begins at once. Nothing that goes wrong here keeps a review from being answered. */
 export function keepStatus(context: KeepStatusContext): KeptStatus {
-  const { api, reader, recorder, log, roleLabels, webhookConfiguration } = context;
+  const { api, reader, recorder, log, roleLabels, webhookConfiguration, beside } = context;
   const warnings = new Warnings(log);
   const looked = new LookedAt(recorder);
   const guards = new WatchedGuards(api, {
@@ -92,12 +97,14 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
       recorder.keepsStatus(true);
       keeper.start();
       unguarded.start();
+      for (const one of beside) one.onHeld();
     },
     onLost() {
       log.info({ lease: LEASE_NAME }, 'no longer keeping the status of EtcdGuards');
       recorder.keepsStatus(false);
       keeper.stop();
       unguarded.stop();
+      for (const one of beside) one.onLost();
       looked.forgetAll();
     },
     onFailed: (error) =>
@@ -107,6 +114,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
   lease.start();
   return {
     reviewed: (guard, view) => keeper.reviewed(guard, view),
+    mayWrite: () => lease.held,
     known: () => guards.namespaces.flatMap((namespace) => guards.in(namespace)),
     async stop() {
       guards.stop();

@@ -6,10 +6,12 @@ import {
 import { ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
 import { findClusterAccess, type ClusterAccess } from '../../kubernetes/api/kube-config.ts';
 import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
+import type { CapabilityName } from '../../config.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
 import type { Traces } from './keep-traces.ts';
+import { openCapabilities } from './capability.ts';
 import { keepEvents } from './keep-events.ts';
 import { keepStatus, type KeptStatus } from './keep-status.ts';
 import { StatusFromCluster } from './status-from-cluster.ts';
@@ -20,6 +22,7 @@ export interface ClusterContext {
   readonly recorder: Recorder;
   readonly log: Logger;
   readonly roleLabels: boolean;
+  readonly capabilities: readonly CapabilityName[];
   /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
   readonly webhookConfiguration: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -48,9 +51,19 @@ export async function openCluster(
     known: () => status?.known() ?? [],
   });
   const events = keepEvents(api, context.log);
+  const { announce } = events;
+  const mayWrite = (): boolean => status?.mayWrite() ?? false;
+  const capabilities = await openCapabilities(context.capabilities, {
+    api,
+    announce,
+    recorder,
+    log: context.log,
+    mayWrite,
+  });
   return {
     source,
-    announce: events.announce,
+    others: new Map(capabilities.map(({ path, handle }) => [path, handle])),
+    announce,
     status: page,
     certificates: {
       api,
@@ -64,10 +77,12 @@ export async function openCluster(
         reader,
         namespace: environment['POD_NAMESPACE'] || inPod,
         podName: environment['POD_NAME'] || null,
+        beside: capabilities,
       });
       return { stop: () => undefined };
     },
     async close() {
+      await Promise.all(capabilities.map((capability) => capability.close()));
       await Promise.all([status?.stop(), events.close()]);
       reader.close();
       page.close();

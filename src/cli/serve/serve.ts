@@ -46,6 +46,7 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
             traces,
             environment,
             roleLabels: config.roleLabels,
+            capabilities: config.capabilities,
             webhookConfiguration: config.certificate.configuration,
           });
     const replica = environment['POD_NAME'] || hostname();

@@ -1,0 +1,150 @@
+import { z } from 'zod';
+import {
+  isSatisfiable,
+  labelKey,
+  labelSelector,
+  labelValue,
+  objectName,
+  requirement,
+} from '../../guards/schema.ts';
+
+/*
+ * The same as deploy/webhook/components/exclusive-locks/crd.yaml, where the fields are described. `meta`
+ * gives the JSON Schema of what a refinement checks here, so that the two can be compared whole.
+ */
+
+/** What a lock is about that does not say it. */
+export const DEFAULT_RESOURCES = [
+  'pods',
+  'configmaps',
+  'secrets',
+  'persistentvolumeclaims',
+  'services',
+  'statefulsets.apps',
+  'deployments.apps',
+] as const;
+
+function isNotEmpty(value: object): boolean {
+  return Object.keys(value).length > 0;
+}
+
+function areDifferent(values: readonly unknown[]): boolean {
+  return new Set(values).size === values.length;
+}
+
+const TWICE = 'must not name anything twice';
+
+/** Not empty in any of its parts: a lock on everything is asked for by `key: x, operator: DoesNotExist`. */
+const selector = labelSelector
+  .extend({
+    matchLabels: z
+      .record(labelKey, labelValue)
+      .refine(isNotEmpty, 'must not be empty')
+      .meta({ minProperties: 1 })
+      .optional(),
+    matchExpressions: z.array(requirement).min(1).max(64).optional(),
+  })
+  .refine(isNotEmpty, 'must not be empty')
+  .meta({ minProperties: 1 });
+
+const operation = z.enum(['CREATE', 'UPDATE', 'DELETE']);
+
+const resource = z
+  .string()
+  .max(253)
+  .regex(
+    /^[a-z]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    'must be a plural name in lower case with its group, such as pods or statefulsets.apps',
+  );
+
+const MAX_USER = 512;
+
+const actor = z
+  .strictObject({
+    kind: z.enum(['ServiceAccount', 'User', 'Group']),
+    name: z
+      .string()
+      .min(1)
+      .max(MAX_USER)
+      .regex(/^\S(.*\S)?$/, 'must not begin or end with a blank'),
+    namespace: objectName.optional(),
+  })
+  .superRefine(({ kind, name, namespace }, context) => {
+    if (kind !== 'ServiceAccount') {
+      if (namespace === undefined) return;
+      const message = `is for a ServiceAccount only: a ${kind} has none`;
+      context.addIssue({ code: 'custom', path: ['namespace'], message });
+    } else if (!objectName.safeParse(name).success) {
+      const message = 'must be the name of a ServiceAccount; its namespace is a field of its own';
+      context.addIssue({ code: 'custom', path: ['name'], message });
+    }
+  });
+
+/** RFC 3339. */
+const dateTime = z.iso.datetime({ offset: true, error: 'must be a date and time (RFC 3339)' });
+
+/** `spec` of an ExclusiveLock, with its defaults. */
+export const lockSpec = z.strictObject({
+  operations: z
+    .array(operation)
+    .min(1)
+    .max(3)
+    .refine(areDifferent, TWICE)
+    .default(['UPDATE', 'DELETE']),
+  selector: selector.superRefine(isSatisfiable),
+  resources: z
+    .array(resource)
+    .min(1)
+    .max(64)
+    .refine(areDifferent, TWICE)
+    .default([...DEFAULT_RESOURCES]),
+  exclusive: z.array(actor).max(64).default([]),
+  reason: z.string().max(1024).default(''),
+  until: dateTime.optional(),
+  enforcement: z.enum(['Deny', 'Warn']).default('Deny'),
+});
+
+/** What can be read of a spec that is not valid as a whole. */
+export const readablePart = {
+  ...lockSpec.shape,
+  selector,
+  operation,
+  resource,
+  actor,
+};
+
+const count = z.int().min(0);
+
+const reason = z
+  .string()
+  .min(1)
+  .max(1024)
+  .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/);
+
+/** metav1.Condition */
+const condition = z.object({
+  type: z.string().min(1).max(316),
+  status: z.enum(['True', 'False', 'Unknown']),
+  observedGeneration: count.optional(),
+  lastTransitionTime: dateTime,
+  reason,
+  message: z.string().max(32_768),
+});
+
+/** `status`; no verdict rests on it. */
+export const lockStatus = z.object({
+  observedGeneration: count.optional(),
+  reason: reason.optional(),
+  matched: count.optional(),
+  exclusive: z.string().optional(),
+  denials: count.optional(),
+  lastDenied: z
+    .object({
+      time: dateTime,
+      user: z.string(),
+      resource: z.string(),
+      name: z.string(),
+    })
+    .optional(),
+  conditions: z.array(condition).optional(),
+});
