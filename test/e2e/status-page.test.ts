@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { z } from 'zod';
+import { GuardedCluster, type GuardedEtcd } from '../harness/guarded-cluster.ts';
+import { lacksKubernetes } from '../harness/kube-apiserver.ts';
+import { lacksBinary } from '../harness/require-binary.ts';
+import { until } from '../harness/until.ts';
+
+const statusSchema = z.looseObject({
+  counts: z.record(z.string(), z.number()),
+  items: z.array(
+    z.looseObject({
+      metadata: z.looseObject({ name: z.string() }),
+      status: z.looseObject({ leader: z.string().nullable() }).nullable(),
+      pods: z.array(z.looseObject({ pod: z.string(), decision: z.string(), reason: z.string() })),
+      failure: z.string().nullable(),
+    }),
+  ),
+  decisions: z.array(z.looseObject({ pod: z.string(), reason: z.string() })),
+});
+
+async function statusOf(url: string): Promise<z.infer<typeof statusSchema>> {
+  return statusSchema.parse(await (await fetch(`${url}/api/status`)).json());
+}
+
+describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
+  'the status page of two replicas',
+  () => {
+    let cluster: GuardedCluster;
+    let etcd: GuardedEtcd;
+
+    beforeAll(async () => {
+      cluster = await GuardedCluster.start(inject('program'));
+      etcd = await cluster.addEtcd({ name: 'paged', firstHost: 61 });
+    });
+    afterAll(() => cluster.stop());
+
+    it('is the same at either, whoever keeps the status', async () => {
+      const { leader } = await etcd.roles();
+      for (const { url } of cluster.replicas) {
+        const [item] = await until('a look', async () => {
+          const { items } = await statusOf(url);
+          return items[0]?.status?.leader === leader.name && items;
+        });
+        expect(item).toMatchObject({ metadata: { name: 'paged' }, failure: null });
+        expect(item?.pods.map(({ pod, decision }) => [pod, decision])).toEqual(
+          ['paged-0', 'paged-1', 'paged-2'].map((pod) => [
+            pod,
+            pod === leader.name ? 'deny' : 'allow',
+          ]),
+        );
+        const page = await (await fetch(url)).text();
+        expect(page).toContain(`${leader.name} leads. 3 of 3 voters are healthy`);
+        // By what whoever holds the Lease has written.
+        await until(
+          'its standing is known',
+          async () => (await statusOf(url)).counts['fine'] === 1,
+        );
+      }
+    });
+
+    it('has the decisions of the replica that made them', async () => {
+      const { leader } = await etcd.roles();
+      await expect(etcd.evict(leader.name, { dryRun: ['All'] })).resolves.toBeUndefined();
+      const all = await Promise.all(cluster.replicas.map(({ url }) => statusOf(url)));
+      const made = all.map(({ decisions }) => decisions.filter(({ pod }) => pod === leader.name));
+      expect(made.flat().length).toBeGreaterThan(0);
+    });
+
+    it('says which guards have trouble without being asked to look', async () => {
+      await etcd.applyGuard({ selector: { matchLabels: { app: 'nobody' } } });
+      for (const { url } of cluster.replicas) {
+        await until('it is in trouble', async () => (await statusOf(url)).counts['trouble'] === 1);
+        expect(await (await fetch(url)).text()).toContain('No pod matches its selector.');
+      }
+    });
+  },
+);
