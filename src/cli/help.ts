@@ -42,6 +42,7 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --listen HOST:PORT        HTTPS (default 0.0.0.0:8443; port 0: any free one)
   --metrics-listen HOST:PORT
                             plain HTTP (default 0.0.0.0:8080)
+  --status-page on|off      the page for people at / of that port (default on)
   --tls-cert FILE           certificate and key in PEM, reloaded when they change; without them
   --tls-key FILE            etcd-guard makes its own: kept in a Secret, renewed in time, and written
                             to the caBundle of its webhooks; with --guards in memory only
