@@ -173,6 +173,7 @@ const VIA = ['auto', 'direct', 'webhook'] as const;
 const STATUS_OUTPUTS = ['table', 'json', 'yaml', 'name'] as const;
 const CHECK_OUTPUTS = ['text', 'json'] as const;
 const LOG_FORMATS = ['json', 'pretty'] as const;
+const ON_OFF = ['on', 'off'] as const;
 
 /** What Kubernetes takes for the name of a pod. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
@@ -306,6 +307,7 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   for: WAIT_CONDITIONS,
   'log-level': LOG_LEVELS,
   'log-format': LOG_FORMATS,
+  'status-page': ON_OFF,
   'status output': STATUS_OUTPUTS,
   'check output': CHECK_OUTPUTS,
 };
@@ -420,7 +422,7 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
     logFormat: oneOf(values, 'log-format', LOG_FORMATS, problems),
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
     roleLabels: roleLabels(values, guards, problems),
-    statusPage: oneOf(values, 'status-page', ['on', 'off'], problems) !== 'off',
+    statusPage: oneOf(values, 'status-page', ON_OFF, problems) !== 'off',
     capabilities: capabilities(values, guards, problems),
   };
 }
