@@ -222,6 +222,15 @@ describe('the quorum', () => {
     const down = { reason: 'KnownDown' };
     expect(broken(dead, review('etcd-1', LATER, down))).toEqual([]);
     expect(broken(review('etcd-1', LATER, down))).toEqual(['quorum']);
+    // The second time it is allowed under the entry of the first, and given its reason.
+    const back = [
+      process('etcd-1', 'started', LATER + 100),
+      belief('etcd-1', 'etcd-0', LATER + 200),
+    ];
+    const again = review('etcd-1', LATER + 1_000, down);
+    expect(broken(dead, review('etcd-1', LATER, down), ...back, again)).toEqual([]);
+    const other = process('etcd-2', 'ended', LATER + 300);
+    expect(broken(dead, review('etcd-1', LATER, down), ...back, other, again)).toEqual(['quorum']);
     const slowed: Line = [LATER - 1_000, { kind: 'link', member: 'etcd-1', state: 'slowed' }];
     expect(broken(slowed, review('etcd-1', LATER, down))).toEqual([]);
   });

@@ -35,6 +35,8 @@ export interface Findings {
 const MARGIN_MS = 50;
 /** An API request lives no longer: what was allowed has been done by then or never will be. */
 const REQUEST_MS = 60_000;
+/** How long an entry lives. */
+const AGAIN_MS = 120_000;
 /** Nobody goes because of these: the pod goes already, or it has no vote. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'AlreadyGoing',
@@ -107,7 +109,9 @@ class Check {
     this.#time(review);
     if (review.outcome !== 'allow' || review.dryRun || HARMLESS.has(review.reason)) return;
     this.#leader(review);
-    if (DEAD.has(review.reason)) this.#dead(review);
+    // Who is allowed again under an entry is given the reason of the first time.
+    const again = this.#permits.some(({ uid, t }) => uid === review.uid && review.t - t < AGAIN_MS);
+    if (DEAD.has(review.reason) && !again) this.#dead(review);
     else this.#quorum(review);
     this.#permits = [...this.#permits, this.#permit(review)];
   }

@@ -66,7 +66,7 @@ const MUTATIONS: readonly [string, Partial<Protocol>, Partial<Surroundings>?][] 
   [
     'the candidate of a hand-off is a follower like others',
     { protectsCandidate: false },
-    { voters: 5 },
+    { voters: 5, timePasses: false },
   ],
 ];
 
