@@ -157,18 +157,15 @@ check_part() {
   audit_dependencies
 }
 
-# Known faults in what the program is made of. Not every registry can be asked.
+# Known faults in what the program is made of. A registry that keeps no such list can't be asked;
+# the workflow of .github asks one that does, and fails if it gets no answer.
 audit_dependencies() {
   local name='dependencies have no known serious faults' log="$logs/audit.log"
   if npm audit --omit=dev --audit-level=high >"$log" 2>&1 </dev/null; then
     printf 'ok   %s\n' "$name"
     passed=$((passed + 1))
   elif grep -q 'audit endpoint returned an error' "$log"; then
-    if [ -n "${CI:-}" ]; then
-      lacking 'a registry that answers npm audit'
-    else
-      skip "$name: this registry does not answer npm audit; CI asks one that does"
-    fi
+    printf 'NOTE not asked whether %s: this registry does not answer npm audit\n' "$name"
   else
     printf 'FAIL %s\n' "$name"
     failed=$((failed + 1))
