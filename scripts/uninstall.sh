@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Takes etcd-guard out of a cluster. The webhook configuration goes first: from then on nothing is
+# Takes etcd-guard out of a cluster. The webhook configurations go first: from then on nothing is
 # refused any more, whatever becomes of the rest. Safe to run again, and on what is only half there.
 # Pods of etcd and their data are not touched.
 #
 #   scripts/uninstall.sh [--keep-guards] [--dry-run]
 #
-#   --keep-guards   leave what was set up per etcd cluster: the EtcdGuards and their definition, labels,
-#                   and the rights to their Secrets. Installed again, the same clusters are guarded
+#   --keep-guards   leave what was set up per etcd cluster: the EtcdGuards, the ExclusiveLocks and their
+#                   definitions, labels, and the rights to their Secrets. Installed again, the same
+#                   clusters are guarded
 #   --dry-run       only print the commands
 #   --help          this text
 #
 #   KUBECTL         which kubectl, with arguments if need be (default kubectl)
 #
-# Before: note that without --keep-guards all EtcdGuards of the cluster are deleted.
+# Before: note that without --keep-guards all EtcdGuards and ExclusiveLocks of the cluster are deleted.
 set -euo pipefail
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
@@ -46,8 +47,8 @@ if [ -z "$dry_run" ]; then
   "${kubectl[@]}" get namespaces >/dev/null || { say 'the API server does not answer: nothing was changed'; exit 1; }
 fi
 
-run 'the webhook configuration: pods may still be refused' \
-  delete validatingwebhookconfiguration etcd-guard --ignore-not-found
+run 'the webhook configurations: pods, and what is locked, may still be refused' \
+  delete validatingwebhookconfiguration etcd-guard etcd-guard-locks --ignore-not-found
 if [ -n "$failed" ]; then
   say 'stopping here: without a guard, but with its webhook configuration, etcd pods could not be deleted'
   exit 1
@@ -60,12 +61,15 @@ done
 
 run 'the namespace etcd-guard' delete namespace etcd-guard --ignore-not-found
 run 'the cluster-wide rights' delete clusterrolebinding,clusterrole --ignore-not-found \
-  etcd-guard etcd-guard-certificate etcd-guard-role-labels
+  etcd-guard etcd-guard-certificate etcd-guard-role-labels etcd-guard-locks etcd-guard-locks-webhook
 
 if [ -z "$keep_guards" ]; then
   run 'the rights to Secrets' delete rolebinding,role -A --field-selector=metadata.name=etcd-guard-secrets
   run 'the EtcdGuards and their definition' delete crd etcdguards.etcd-guard.io --ignore-not-found
-  run 'the labels on namespaces' label namespaces -l etcd-guard.io/protect etcd-guard.io/protect-
+  run 'the ExclusiveLocks and their definition' delete crd exclusivelocks.etcd-guard.io --ignore-not-found
+  for label in etcd-guard.io/protect etcd-guard.io/lock; do
+    run 'the labels on namespaces' label namespaces -l "$label" "$label-"
+  done
   # One namespace after another: label knows no -A before kubectl 1.21.
   namespaces=()
   if [ -n "$dry_run" ]; then

@@ -99,7 +99,8 @@ export const lockSpec = z.strictObject({
     .refine(areDifferent, TWICE)
     .default([...DEFAULT_RESOURCES]),
   exclusive: z.array(actor).max(64).default([]),
-  reason: z.string().max(1024).default(''),
+  // No default: API servers before 1.21 take an empty one for null.
+  reason: z.string().max(1024).optional(),
   until: dateTime.optional(),
   enforcement: z.enum(['Deny', 'Warn']).default('Deny'),
 });

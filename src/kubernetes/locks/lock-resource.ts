@@ -63,7 +63,7 @@ interface Identity {
 type Spec = Omit<z.output<typeof lockSpec>, 'selector'> & { readonly selector: LabelSelector };
 
 function lockOf({ namespace, name }: Identity, spec: Spec): Lock {
-  const { operations, selector, resources, exclusive, reason, until, enforcement } = spec;
+  const { operations, selector, resources, exclusive, reason = '', until, enforcement } = spec;
   return {
     namespace,
     name,
@@ -98,7 +98,7 @@ function readableLock(
     operations: operations.length > 0 ? operations : ['UPDATE', 'DELETE'],
     resources: resources.length > 0 ? resources : [...DEFAULT_RESOURCES],
     exclusive: readable(spec['exclusive'], readablePart.actor),
-    reason: readablePart.reason.safeParse(spec['reason']).data ?? '',
+    reason: readablePart.reason.safeParse(spec['reason']).data,
     until: readablePart.until.safeParse(spec['until']).data,
     enforcement: readablePart.enforcement.safeParse(spec['enforcement']).data ?? 'Deny',
   });

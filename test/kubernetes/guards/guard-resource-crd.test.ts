@@ -1,83 +1,15 @@
 import { evaluate } from '@marcbachmann/cel-js';
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import {
   guardSpec,
   ledger,
   shownStatus,
 } from '../../../src/kubernetes/guards/guard-resource-schema.ts';
-
-type Schema = Readonly<Record<string, unknown>>;
-
-const schema = z.record(z.string(), z.unknown());
-const crdSchema = z.object({
-  spec: z.object({
-    versions: z.tuple([z.object({ schema: z.object({ openAPIV3Schema: schema }) })]),
-  }),
-});
-
-function manifest(name: string): unknown {
-  return parse(readFileSync(new URL(`../../../deploy/webhook/${name}`, import.meta.url), 'utf8'));
-}
+import { comparableFields, fieldsOfCrd, manifest, nested } from '../../harness/crd-fields.ts';
 
 const crd = manifest('10-crd.yaml');
-const root = crdSchema.parse(crd).spec.versions[0].schema.openAPIV3Schema;
-
-/** Every schema in this one, by its path: `spec.policy.handOff[]`, `status.disruptedPods{}.pod`. */
-function nested(one: unknown, path = ''): ReadonlyMap<string, Schema> {
-  const found = new Map<string, Schema>();
-  const visit = (value: unknown, at: string): void => {
-    const parsed = schema.safeParse(value).data;
-    if (parsed === undefined) return;
-    found.set(at, parsed);
-    visit(parsed['items'], `${at}[]`);
-    visit(parsed['additionalProperties'], `${at}{}`);
-    for (const [name, inner] of Object.entries(schema.safeParse(parsed['properties']).data ?? {})) {
-      visit(inner, at === '' ? name : `${at}.${name}`);
-    }
-  };
-  visit(one, path);
-  return found;
-}
-
-const crdFields = nested(root);
-
-/** What both sides can say; each list of names in one order. */
-const COMPARED = [
-  'type',
-  'enum',
-  'default',
-  'minimum',
-  'maximum',
-  'minLength',
-  'maxLength',
-  'minItems',
-  'maxItems',
-  'minProperties',
-  'maxProperties',
-  'pattern',
-  'required',
-];
-
-function comparable(one: Schema): Schema {
-  const kept = COMPARED.filter((keyword) => one[keyword] !== undefined).map((keyword) => {
-    const value = one[keyword];
-    if (keyword === 'required') return [keyword, z.array(z.string()).parse(value).toSorted()];
-    // A regular expression literal escapes its slashes.
-    return [keyword, typeof value === 'string' ? value.replaceAll(String.raw`\/`, '/') : value];
-  });
-  const result = schema.parse(Object.fromEntries(kept));
-  // The integers that JavaScript holds, which the CRD need not name.
-  if (result['maximum'] === Number.MAX_SAFE_INTEGER) delete result['maximum'];
-  if (one['format'] !== 'date-time') return result;
-  return { type: result['type'], format: 'date-time' };
-}
-
-function all(fields: ReadonlyMap<string, Schema>): Readonly<Record<string, Schema>> {
-  return Object.fromEntries([...fields].map(([path, one]) => [path, comparable(one)]));
-}
+const crdFields = fieldsOfCrd(crd);
 
 describe('the CRD', () => {
   test.each([
@@ -89,7 +21,7 @@ describe('the CRD', () => {
     ours.delete('status.disruptedPods{}{}');
     const theirs = [...crdFields].filter(([path]) => new RegExp(`^${name}\\b`).test(path));
     expect(ours.size).toBeGreaterThan(15);
-    expect(all(new Map(theirs))).toEqual(all(ours));
+    expect(comparableFields(new Map(theirs))).toEqual(comparableFields(ours));
   });
 
   test('describes every field', () => {
