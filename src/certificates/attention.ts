@@ -7,7 +7,13 @@ export interface CertificateLog {
 
 /** What can be wrong, one at a time each. */
 export type Topic =
-  'api-server' | 'secret' | 'secret-writes' | 'webhook-configuration' | 'hand-over';
+  | 'api-server'
+  | 'secret'
+  | 'secret-writes'
+  | 'webhook-configuration'
+  /** One beside the guard's own. */
+  | `webhook-configuration ${string}`
+  | 'hand-over';
 
 /** Tells of each problem once, and of its end. */
 export class Attention {

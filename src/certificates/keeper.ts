@@ -6,6 +6,7 @@ import { isSame, nameOf } from './pem.ts';
 import { nextStep, type Situation } from './plan.ts';
 import { SecretStore, type SecretReading } from './secret-store.ts';
 import type { Serving, Stored } from './stored.ts';
+import type { Registration } from './trusting-configuration.ts';
 import { hasExpired, LIFETIMES, type Lifetimes } from './validity.ts';
 import type { Service } from './webhook-configuration.ts';
 import { WebhookTrust, type Configuration } from './webhook-trust.ts';
@@ -18,6 +19,8 @@ export interface CertificatePlace {
   readonly service: string;
   /** The name of the ValidatingWebhookConfiguration. */
   readonly configuration: string;
+  /** What else has the API server ask us. */
+  readonly others?: readonly Registration[];
 }
 
 /** What a keeper needs. */
@@ -59,7 +62,7 @@ export class CertificateKeeper {
 
   constructor(options: KeeperOptions) {
     const { api, place, log, monotonicMs, lifetimes = LIFETIMES, settleMs = SETTLE_MS } = options;
-    const { namespace, secret, service, configuration } = place;
+    const { namespace, secret, service, configuration, others = [] } = place;
     this.#options = options;
     this.#service = { namespace, name: service };
     this.#lifetimes = lifetimes;
@@ -73,7 +76,14 @@ export class CertificateKeeper {
     });
     this.#trust = new WebhookTrust({
       ...common,
-      configuration,
+      registrations: [
+        {
+          kind: 'ValidatingWebhookConfiguration',
+          name: configuration,
+          without: 'nothing is guarded',
+        },
+        ...others,
+      ],
       service: this.#service,
       settleMs,
       log,

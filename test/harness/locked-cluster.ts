@@ -52,7 +52,9 @@ export class LockedCluster {
       await install(api, [`${COMPONENT}rbac.yaml`]);
       await apply(api, '--validate=false', fileURLToPath(new URL('crd.yaml', FOLDER)));
       await api.kubectl(
-        ...['wait', '--for=condition=Established', '--timeout=20s'],
+        'wait',
+        '--for=condition=Established',
+        '--timeout=20s',
         'crd/exclusivelocks.etcd-guard.io',
       );
       const kubeconfig = await api.kubeconfigFor({ user: GUARD_USER });
