@@ -111,7 +111,7 @@ class Check {
     this.#leader(review);
     // Who is allowed again under an entry is given the reason of the first time.
     const again = this.#permits.some(({ uid, t }) => uid === review.uid && review.t - t < AGAIN_MS);
-    if (DEAD.has(review.reason) && !again) this.#dead(review);
+    if (DEAD.has(review.reason) && !(again && this.#wasWell(review))) this.#dead(review);
     else this.#quorum(review);
     this.#permits = [...this.#permits, this.#permit(review)];
   }
@@ -141,9 +141,12 @@ class Check {
     }
   }
 
+  #wasWell({ pod, from, t }: Review): boolean {
+    return this.#timeline.wasWell(pod, from - MARGIN_MS, t);
+  }
+
   #dead(review: Review): void {
-    const { pod, from, t } = review;
-    if (!this.#timeline.wasWell(pod, from - MARGIN_MS, t)) return;
+    if (!this.#wasWell(review)) return;
     this.#broken('quorum', review, `${describe(review)}: but its member was well all the time`);
   }
 

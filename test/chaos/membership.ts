@@ -38,16 +38,7 @@ export class Membership {
     this.#grown += 1;
     const old = this.#names();
     const all = [...old, member.name];
-    const id = await this.#tried('add', async () => {
-      const added = await this.#ctl(
-        'member',
-        'add',
-        member.name,
-        '--learner',
-        `--peer-urls=${member.peerUrl}`,
-      );
-      return /Member\s+([0-9a-f]+) added/.exec(added)?.[1];
-    });
+    const id = await this.#tried('add', () => this.#add(member));
     member.initialState = 'existing';
     member.initialCluster = [...this.#members, member]
       .map(({ name, peerUrl }) => `${name}=${peerUrl}`)
@@ -58,6 +49,15 @@ export class Membership {
       await promoted.catch((error: unknown) => this.#trouble(error));
       await this.#remove(member, id, [all, old]);
     };
+  }
+
+  /** Its id; an earlier try may have been carried out without an answer. */
+  async #add({ name, peerUrl }: Member): Promise<string | undefined> {
+    const listed = await this.#ctl('member', 'list');
+    const there = listed.split('\n').find((line) => line.includes(peerUrl));
+    if (there !== undefined) return there.split(',')[0];
+    const added = await this.#ctl('member', 'add', name, '--learner', `--peer-urls=${peerUrl}`);
+    return /Member\s+([0-9a-f]+) added/.exec(added)?.[1];
   }
 
   /** Through etcd's own call: filling its quota would take minutes. */
