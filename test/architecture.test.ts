@@ -12,8 +12,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['decision', 'etcd'],
   admission: ['decision', 'etcd', 'telemetry'],
   guards: ['decision', 'etcd', 'admission'],
-  kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards', 'locks'],
+  kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards', 'locks', 'injection'],
   locks: ['admission', 'guards'],
+  injection: ['admission'],
   tracing: ['etcd', 'admission'],
   server: ['admission'],
   page: ['decision', 'admission', 'guards'],
@@ -29,6 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'guards',
     'kubernetes',
     'locks',
+    'injection',
     'server',
     'page',
     'certificates',
@@ -95,7 +97,8 @@ describe('the layout of src', () => {
     const below: Readonly<Record<string, readonly string[]>> = {
       api: [],
       guards: ['api'],
-      status: ['api', 'guards'],
+      injection: ['api', 'guards'],
+      status: ['api', 'guards', 'injection'],
       locks: ['api', 'guards'],
       events: ['api', 'guards'],
     };

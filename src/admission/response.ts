@@ -48,6 +48,9 @@ export interface ReviewAnswer {
     readonly status?: ResponseStatus;
     readonly warnings?: readonly string[];
     readonly auditAnnotations?: Readonly<Record<string, string>>;
+    /** Base64 of a JSON Patch. */
+    readonly patch?: string;
+    readonly patchType?: 'JSONPatch';
   };
 }
 
@@ -63,6 +66,14 @@ const MAX_WARNING_UNITS = 256;
 /** Lets the request through. */
 export function allowed(asked: Asked, notes: Notes = {}): ReviewAnswer {
   return answer(asked, undefined, notes);
+}
+
+/** Lets the request through, changed by a JSON Patch (RFC 6902); without operations as it is. */
+export function patched(asked: Asked, operations: readonly unknown[], notes: Notes): ReviewAnswer {
+  const plain = allowed(asked, notes);
+  if (operations.length === 0) return plain;
+  const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
+  return { ...plain, response: { ...plain.response, patch, patchType: 'JSONPatch' } };
 }
 
 /**
