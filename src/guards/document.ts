@@ -45,6 +45,13 @@ const document = z.strictObject({
     selector: labelSelector.superRefine(isSatisfiable).optional(),
     members,
     policy: policy.prefault({}),
+    inject: z
+      .unknown()
+      .refine(
+        (value) => value === undefined,
+        'is for EtcdGuards in a cluster: a guard from a file changes no pod, so leave it out',
+      )
+      .optional(),
   }),
   status: z.unknown().optional(),
 });

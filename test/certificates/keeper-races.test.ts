@@ -94,6 +94,15 @@ class SteppedApi implements KubernetesApi {
     return this.#step(() => this.#api.patch(resource, name, patch, withinMs));
   }
 
+  patchStatus(
+    resource: Resource,
+    name: string,
+    patch: unknown,
+    withinMs: number,
+  ): Promise<KubernetesObject> {
+    return this.#step(() => this.#api.patchStatus(resource, name, patch, withinMs));
+  }
+
   watch(): { stop(): void } {
     throw new Error('nothing is watched');
   }

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import {
   ApiError,
   type KubernetesApi,
@@ -14,6 +15,7 @@ export interface FakeApiCall {
   readonly plural: string;
   /** Of a list: its label selector. */
   readonly name: string;
+  readonly subresource?: 'status';
 }
 
 /** What goes wrong with one call. */
@@ -189,6 +191,26 @@ export class FakeKubernetes implements KubernetesApi {
     });
   }
 
+  async patchStatus(
+    resource: Resource,
+    name: string,
+    patch: unknown,
+    withinMs: number,
+  ): Promise<KubernetesObject> {
+    const { plural } = resource;
+    return this.#serve({ verb: 'patch', plural, name, subresource: 'status' }, withinMs, () => {
+      const key = keyOf(resource, name);
+      const before = this.#objects.get(key);
+      if (before === undefined) throw new ApiError('not-found', `there is no ${plural} ${name}`);
+      const given = asObject(patch);
+      const { uid } = given.metadata;
+      if (uid !== undefined && uid !== before.metadata.uid) {
+        throw new ApiError('conflict', `${plural} ${name} is another one by now`);
+      }
+      return this.#store(key, { ...before, status: withConditions(before, given) });
+    });
+  }
+
   watch(
     resource: Resource,
     { labelSelector = '' }: ListOptions,
@@ -267,6 +289,22 @@ function late<T>(call: FakeApiCall, withinMs: number): Promise<T> {
 function asObject(value: unknown): KubernetesObject {
   const copy: KubernetesObject = JSON.parse(JSON.stringify(value));
   return copy;
+}
+
+const statusSchema = z.looseObject({
+  conditions: z.array(z.looseObject({ type: z.string() })).default([]),
+});
+
+/** A strategic merge: conditions are told apart by their types, whatever else is patched is replaced. */
+function withConditions(before: KubernetesObject, patch: KubernetesObject): unknown {
+  const old = statusSchema.parse(before['status'] ?? {});
+  const given = statusSchema.parse(patch['status'] ?? {});
+  const kept = old.conditions.filter(({ type }) => !given.conditions.some((c) => c.type === type));
+  const changed = given.conditions.map((condition) => ({
+    ...old.conditions.find(({ type }) => type === condition.type),
+    ...condition,
+  }));
+  return { ...old, ...given, conditions: [...kept, ...changed] };
 }
 
 /** RFC 7386 */

@@ -28,6 +28,7 @@ export interface KeepStatusContext {
   /** What the Lease calls its holder; null: the host's name. */
   readonly podName: string | null;
   readonly roleLabels: boolean;
+  readonly readinessGates: boolean;
   /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
   readonly webhookConfiguration: string;
   /** Whatever else one replica does for all. */
@@ -52,7 +53,8 @@ const DEFAULT_NAMESPACE = 'etcd-guard';
 
 /** Begins at once. Nothing that goes wrong here keeps a review from being answered. */
 export function keepStatus(context: KeepStatusContext): KeptStatus {
-  const { api, reader, recorder, log, roleLabels, webhookConfiguration, beside } = context;
+  const { api, reader, recorder, log, beside } = context;
+  const { roleLabels, readinessGates, webhookConfiguration } = context;
   const warnings = new Warnings(log);
   const looked = new LookedAt(recorder);
   const guards = new WatchedGuards(api, {
@@ -75,6 +77,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
     nowMs: () => Date.now(),
     mayWrite: () => lease.held,
     roleLabels,
+    readinessGates,
     events: {
       onLooked(guard, what) {
         warnings.over(guardKey(guard));

@@ -59,6 +59,13 @@ export interface KubernetesApi {
     patch: unknown,
     withinMs: number,
   ): Promise<KubernetesObject>;
+  /** A strategic merge patch of the status, for kinds that are built in: lists are merged by their keys. */
+  patchStatus(
+    resource: Resource,
+    name: string,
+    patch: unknown,
+    withinMs: number,
+  ): Promise<KubernetesObject>;
   /** Lists, then follows; reconnects by itself, relists after 410 Gone and from time to time. */
   watch(resource: Resource, options: ListOptions, events: WatchEvents): { stop(): void };
   close(): void;

@@ -161,6 +161,22 @@ class ClientNodeApi implements KubernetesConnection {
     return this.#write(call, withinMs);
   }
 
+  patchStatus(
+    resource: Resource,
+    name: string,
+    patch: unknown,
+    withinMs: number,
+  ): Promise<KubernetesObject> {
+    const call: Call = {
+      subject: { verb: 'patch', resource, name, subresource: 'status' },
+      method: 'PATCH',
+      path: `${pathOf(resource, name)}/status`,
+      body: patch,
+      contentType: 'application/strategic-merge-patch+json',
+    };
+    return this.#write(call, withinMs);
+  }
+
   dryRun(request: DryRunRequest, withinMs: number): Promise<DryRunAnswer> {
     return this.#within(dryRunSubject(request), withinMs, (deadline) =>
       dryRun(request, (call) => this.#once(call, deadline)),

@@ -39,6 +39,7 @@ export function withSharedReads(
     create: (...given) => api.create(...given),
     replace: (...given) => api.replace(...given),
     patch: (...given) => api.patch(...given),
+    patchStatus: (...given) => api.patchStatus(...given),
     watch: (...given) => api.watch(...given),
     close: () => api.close(),
   };

@@ -13,6 +13,8 @@ export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
+  /** Of the body; else JSON, and for a PATCH a JSON merge patch. */
+  readonly contentType?: string;
 }
 
 /** The time that a method was given, over all that it does. */
@@ -143,12 +145,12 @@ export class Transport {
   }
 
   #request(
-    { method, path }: Call,
+    { method, path, contentType }: Call,
     body: string | null,
     { agent, headers }: Credentials,
   ): ClientRequest {
     const { protocol, port, pathname } = this.#url;
-    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const usual = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const make = protocol === 'http:' ? httpRequest : httpsRequest;
     return make({
       protocol,
@@ -164,7 +166,7 @@ export class Transport {
         'user-agent': 'etcd-guard',
         // Of a DELETE Node would send no length, and the server would take its body for a request.
         ...(body !== null && {
-          'content-type': type,
+          'content-type': contentType ?? usual,
           'content-length': Buffer.byteLength(body),
         }),
       },

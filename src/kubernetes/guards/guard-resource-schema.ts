@@ -64,11 +64,45 @@ const members = z.strictObject({
     .optional(),
 });
 
+const MAX_FILES = 16;
+
+/** Absolute, each part of it a name; neither the root nor with a colon, which container runtimes split at. */
+const mountPath = z
+  .string()
+  .max(512)
+  .regex(
+    /^(\/([^/:.][^/:]*|\.[^/:.][^/:]*|\.\.[^/:]+))+$/,
+    'must be an absolute path without colons, dots alone and a slash at its end',
+  );
+
+const inject = z.strictObject({
+  files: z
+    .array(
+      z.strictObject({
+        configMap: objectName,
+        mountPath,
+        initContainers: z.boolean().default(false),
+      }),
+    )
+    .max(MAX_FILES)
+    .superRefine((files, context) => {
+      const paths = files.map((file) => file.mountPath);
+      const twice = paths.findIndex((path, index) => paths.indexOf(path) !== index);
+      if (twice === -1) return;
+      const message = 'must not be that of another file';
+      context.addIssue({ code: 'custom', path: [twice, 'mountPath'], message });
+    })
+    .default([]),
+  readinessGate: z.boolean().default(false),
+  terminationGracePeriodSeconds: z.int().min(1).max(86_400).optional(),
+});
+
 /** `spec`; the port has no default, since it is looked for in each pod where the spec is silent. */
 export const guardSpec = z.strictObject({
   selector,
   members: members.prefault({}),
   policy: policy.prefault({}),
+  inject: inject.optional(),
 });
 
 const hexId = z

@@ -1,6 +1,7 @@
 import { decodePod, type PodSnapshot } from '../../admission/review.ts';
 import type { PodFacts } from '../../decision/situation.ts';
 import { hostOf, withPort } from '../../guards/address.ts';
+import { IN_SYNC } from '../../injection/injection.ts';
 import type { KubernetesObject } from '../api/api.ts';
 import type { GuardSpec } from './guard-resource.ts';
 
@@ -17,7 +18,12 @@ export interface LivePod {
   readonly listenPort: number | null;
   /** The number of a container port that is named `client`. */
   readonly namedPort: number | null;
+  /** Of its readiness gate `etcd-guard.io/InSync`; absent: it has none. */
+  readonly inSync?: InSyncCondition;
 }
+
+/** As the pod's status has it; null: nobody has set it yet. */
+export type InSyncCondition = { readonly status: string; readonly reason: string } | null;
 
 /** null for an object without a name, which the API server does not send. */
 export function livePod(object: KubernetesObject): LivePod | null {
@@ -32,7 +38,17 @@ export function livePod(object: KubernetesObject): LivePod | null {
     podIps: [...new Set(strings([field(status, 'podIP'), ...ips]))].filter((ip) => ip !== ''),
     listenPort: firstOf(containers, listenPortOf),
     namedPort: firstOf(containers, namedPortOf),
+    ...inSyncOf(object),
   };
+}
+
+function inSyncOf(object: KubernetesObject): Pick<LivePod, 'inSync'> {
+  const gates = records(field(field(object, 'spec'), 'readinessGates'));
+  if (!gates.some((gate) => field(gate, 'conditionType') === IN_SYNC)) return {};
+  const conditions = records(field(field(object, 'status'), 'conditions'));
+  const found = conditions.find((condition) => field(condition, 'type') === IN_SYNC);
+  if (found === undefined) return { inSync: null };
+  return { inSync: { status: textIn(found, 'status'), reason: textIn(found, 'reason') } };
 }
 
 /** The port that the guard names; else what the pod says; else etcd's own. */
@@ -157,6 +173,11 @@ function firstOf<T>(all: readonly unknown[], read: (one: unknown) => T | null): 
 function field(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
   return Reflect.get(value, name);
+}
+
+function textIn(value: unknown, name: string): string {
+  const text = field(value, name);
+  return typeof text === 'string' ? text : '';
 }
 
 function records(value: unknown): readonly unknown[] {

@@ -12,6 +12,7 @@ import { API_MS, type ClusterReader, type Look } from '../guards/cluster-reader.
 import { guardsIn, shownIn } from '../guards/guard-resource.ts';
 import { livePod } from '../guards/live-pod.ts';
 import { selectorText } from '../guards/selector-text.ts';
+import { ReadinessGates } from '../injection/readiness-gates.ts';
 import { withLastKnown } from './last-known.ts';
 import { withStatus } from './next-status.ts';
 import { PodWatches } from './pod-watches.ts';
@@ -40,6 +41,8 @@ export interface StatusKeeperContext {
   readonly mayWrite: () => boolean;
   /** Whether pods get the role of their members as a label. */
   readonly roleLabels: boolean;
+  /** Whether the readiness gates of pods are told how their members are. */
+  readonly readinessGates: boolean;
   readonly events: StatusEvents;
 }
 
@@ -65,6 +68,8 @@ const REFRESH_MS = 30_000;
 const LOOKS_PER_SECOND = 20;
 /** After a change, since one seldom comes alone; doubles with each look that finds nothing new. */
 const FIRST_MS = 1_000;
+/** While a pod waits at its readiness gate, at most; as ever, more guards are looked at less often. */
+const WAITING_MS = 3_000;
 /** Until a time that somebody names, the guard is looked at every second. */
 const WATCH_UNTIL = 'etcd-guard.io/watch-until';
 /** From a write to one that has nothing but other words: a silent member has some for each look. */
@@ -88,6 +93,9 @@ export class StatusKeeper {
   readonly #pods: PodWatches;
   readonly #namespaces: ProtectedNamespaces;
   readonly #labels: RoleLabels;
+  readonly #gates: ReadinessGates;
+  /** Guards with pods that wait at their readiness gates. */
+  readonly #waiting = new Set<string>();
   /** Milliseconds from the next look at a guard to the one after it; Infinity: it is quiet. */
   readonly #pace = new Map<string, number>();
   /** What this keeper has written itself: the version, and when. */
@@ -96,7 +104,7 @@ export class StatusKeeper {
   #keeping = false;
 
   constructor(context: StatusKeeperContext) {
-    const { api, events, mayWrite, webhookConfiguration } = context;
+    const { api, events, mayWrite, nowMs, webhookConfiguration } = context;
     this.#context = context;
     this.#queue = new RefreshQueue((key) => this.#refresh(key), TIMING);
     this.#pods = new PodWatches(api, {
@@ -111,6 +119,13 @@ export class StatusKeeper {
       api,
       mayWrite,
       onFailed: (error) => events.onFailed('role labels', error),
+    });
+    this.#gates = new ReadinessGates({
+      api,
+      mayWrite,
+      nowMs,
+      monotonicMs: () => performance.now(),
+      onFailed: (error) => events.onFailed('readiness gates', error),
     });
   }
 
@@ -131,6 +146,8 @@ export class StatusKeeper {
     this.#namespaces.stop();
     this.#pace.clear();
     this.#written.clear();
+    this.#waiting.clear();
+    this.#gates.clear();
     clearTimeout(this.#sweep);
   }
 
@@ -151,6 +168,8 @@ export class StatusKeeper {
     this.#pace.delete(key);
     this.#written.delete(key);
     this.#seen.delete(key);
+    this.#waiting.delete(key);
+    this.#gates.forget(key);
     if (!this.#keeping) return;
     this.#followPods(guard.namespace);
     this.#sweepLater();
@@ -220,7 +239,7 @@ export class StatusKeeper {
       );
       if (object === null || !this.#keeping) return this.#quietMs;
       const news = await this.#look(key, object);
-      return this.#next(key, news, object);
+      return Math.min(this.#next(key, news, object), this.#waitingMs(key));
     } catch (error) {
       return this.#failed(key, error);
     }
@@ -241,6 +260,11 @@ export class StatusKeeper {
 
   get #quietMs(): number {
     return Math.max(REFRESH_MS, (this.#context.guards.count * 1_000) / LOOKS_PER_SECOND);
+  }
+
+  #waitingMs(key: string): number {
+    if (!this.#waiting.has(key)) return Infinity;
+    return Math.max(WAITING_MS, (this.#waiting.size * 1_000) / LOOKS_PER_SECOND);
   }
 
   #failed(key: string, error: unknown): number {
@@ -277,7 +301,16 @@ export class StatusKeeper {
     });
     if (next !== null) await this.#write(key, next);
     if (this.#context.roleLabels) await this.#labels.follow(view, reading?.live ?? []);
+    if (this.#context.readinessGates) await this.#followGates(key, look, answers);
     return next !== null;
+  }
+
+  async #followGates(key: string, look: Look, answers: Answers): Promise<void> {
+    const waits = await this.#gates.follow(key, look, answers);
+    // What a guard had waiting is nothing any more if it is gone by now.
+    if (waits && this.#keeping && this.#context.guards.get(guardOf(key)) !== null) {
+      this.#waiting.add(key);
+    } else this.#waiting.delete(key);
   }
 
   #statusOf(

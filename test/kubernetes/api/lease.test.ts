@@ -35,6 +35,7 @@ function replica(identity: string): Replica {
     create: (...args) => through(() => api.create(...args)),
     replace: (...args) => through(() => api.replace(...args)),
     patch: (...args) => through(() => api.patch(...args)),
+    patchStatus: (...args) => through(() => api.patchStatus(...args)),
     watch: (...args) => api.watch(...args),
     close: () => undefined,
   };

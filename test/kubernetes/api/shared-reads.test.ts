@@ -22,6 +22,7 @@ function counted(answer: () => Promise<KubernetesObject | null>) {
     create: never,
     replace: never,
     patch: never,
+    patchStatus: never,
     watch: () => ({ stop: () => undefined }),
     close: () => asked.push('close'),
   };

@@ -24,6 +24,14 @@ export const FULL_SPEC = {
     unknown: 'Allow',
     maxRaftLag: 1,
   },
+  inject: {
+    files: [
+      { configMap: 'hello', mountPath: '/etc/config', initContainers: true },
+      { configMap: 'etcd.scripts', mountPath: '/opt/..x/.y', initContainers: false },
+    ],
+    readinessGate: true,
+    terminationGracePeriodSeconds: 60,
+  },
 };
 
 /** What of a spec the API server and this program fill in. */
@@ -52,6 +60,12 @@ export interface InvalidSpec {
 
 function withPolicy(policy: object): object {
   return { selector, policy };
+}
+
+const NO_PATH = 'must be an absolute path without colons, dots alone and a slash at its end';
+
+function withFiles(...files: readonly object[]): object {
+  return { selector, inject: { files } };
 }
 
 function withMembers(members: object): object {
@@ -217,6 +231,61 @@ export const INVALID_SPECS: readonly InvalidSpec[] = [
     spec: withPolicy({ maxRaftLag: 0 }),
     field: 'spec.policy.maxRaftLag',
     problem: 'spec.policy.maxRaftLag: must be at least 1 (found 0)',
+  },
+  {
+    name: 'a file at a path that is not absolute',
+    spec: withFiles({ configMap: 'hello', mountPath: 'etc/config' }),
+    field: 'spec.inject.files[0].mountPath',
+    problem: `spec.inject.files[0].mountPath: ${NO_PATH} (found "etc/config")`,
+  },
+  {
+    name: 'a file at a path with a colon',
+    spec: withFiles({ configMap: 'hello', mountPath: '/etc:config' }),
+    field: 'spec.inject.files[0].mountPath',
+    problem: `spec.inject.files[0].mountPath: ${NO_PATH} (found "/etc:config")`,
+  },
+  {
+    name: 'a file at the root',
+    spec: withFiles({ configMap: 'hello', mountPath: '/' }),
+    field: 'spec.inject.files[0].mountPath',
+    problem: `spec.inject.files[0].mountPath: ${NO_PATH} (found "/")`,
+  },
+  {
+    name: 'a file at a path that leads back',
+    spec: withFiles({ configMap: 'hello', mountPath: '/etc/../config' }),
+    field: 'spec.inject.files[0].mountPath',
+    problem: `spec.inject.files[0].mountPath: ${NO_PATH} (found "/etc/../config")`,
+  },
+  {
+    name: 'a file from no ConfigMap that there could be',
+    spec: withFiles({ configMap: 'Hello', mountPath: '/etc/config' }),
+    field: 'spec.inject.files[0].configMap',
+    problem:
+      'spec.inject.files[0].configMap: must be a DNS subdomain: lower-case letters, digits, - and . (found "Hello")',
+  },
+  {
+    name: 'two files at one path',
+    spec: withFiles(
+      { configMap: 'one', mountPath: '/etc/config' },
+      { configMap: 'other', mountPath: '/etc/config' },
+    ),
+    field: 'spec.inject.files',
+    problem:
+      'spec.inject.files[1].mountPath: must not be that of another file (found "/etc/config")',
+  },
+  {
+    name: 'more files than there may be',
+    spec: withFiles(
+      ...Array.from({ length: 17 }, (_, at) => ({ configMap: 'hello', mountPath: `/etc/${at}` })),
+    ),
+    field: 'spec.inject.files',
+    problem: 'spec.inject.files: must have at most 16 entries',
+  },
+  {
+    name: 'a grace period of none at all',
+    spec: { selector, inject: { terminationGracePeriodSeconds: 0 } },
+    field: 'spec.inject.terminationGracePeriodSeconds',
+    problem: 'spec.inject.terminationGracePeriodSeconds: must be at least 1 (found 0)',
   },
   {
     name: 'a hand-off to one who is blank',

@@ -42,7 +42,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-async function start({ roleLabels = false }: { readonly roleLabels?: boolean } = {}) {
+async function start({
+  roleLabels = false,
+  readinessGates = false,
+}: { readonly roleLabels?: boolean; readonly readinessGates?: boolean } = {}) {
   looked = [];
   failures = [];
   reader = new ClusterReader({
@@ -64,6 +67,7 @@ async function start({ roleLabels = false }: { readonly roleLabels?: boolean } =
     nowMs: () => Date.now(),
     mayWrite: () => holding,
     roleLabels,
+    readinessGates,
     events: {
       onLooked: (_guard, what) => looked.push(what),
       onFailed: (about, { code }) => failures.push(`${about} ${code}`),
