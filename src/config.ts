@@ -166,7 +166,7 @@ const MISSING = {
   shell: 'the name of a shell is missing: bash, zsh or fish',
 } as const;
 
-const CAPABILITIES = ['exclusive-locks'] as const;
+const CAPABILITIES = ['exclusive-locks', 'injection'] as const;
 const WAIT_CONDITIONS = ['deletable', 'healthy'] as const;
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const VIA = ['auto', 'direct', 'webhook'] as const;
@@ -218,6 +218,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'shutdown-delay': { type: 'string' },
       'role-labels': { type: 'boolean' },
       'exclusive-locks': { type: 'boolean' },
+      injection: { type: 'boolean' },
       'status-page': { type: 'string' },
     },
     words: [0, 0],

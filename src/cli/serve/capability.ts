@@ -1,4 +1,5 @@
 import type { Announce } from '../../admission/announce.ts';
+import type { Registration } from '../../certificates/trusting-configuration.ts';
 import type { CapabilityName } from '../../config.ts';
 import type { KubernetesApi } from '../../kubernetes/api/api.ts';
 import type { ReviewHandler } from '../../server/webhook-server.ts';
@@ -10,6 +11,8 @@ export interface Capability {
   /** Where the API server asks for it. */
   readonly path: string;
   readonly handle: ReviewHandler;
+  /** What has the API server ask for it, and is to trust our certificate. */
+  readonly registration?: Registration;
   /** Called in turn with `onLost`, on the one replica that writes what all share. */
   onHeld(): void;
   onLost(): void;
@@ -23,6 +26,8 @@ export interface CapabilityContext {
   readonly announce: Announce;
   readonly recorder: Recorder;
   readonly log: Logger;
+  /** Name of the guard's own webhook configuration; those of capabilities begin with it. */
+  readonly webhookConfiguration: string;
   /** Asked right before a write of what one replica writes for all. */
   readonly mayWrite: () => boolean;
 }
@@ -31,6 +36,7 @@ export interface CapabilityContext {
 const OPEN: Readonly<Record<CapabilityName, (context: CapabilityContext) => Promise<Capability>>> =
   {
     'exclusive-locks': async (context) => (await import('./serve-locks.ts')).serveLocks(context),
+    injection: async (context) => (await import('./serve-injection.ts')).serveInjection(context),
   };
 
 /** Those that are turned on. */

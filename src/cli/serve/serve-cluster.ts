@@ -58,6 +58,7 @@ export async function openCluster(
     announce,
     recorder,
     log: context.log,
+    webhookConfiguration: context.webhookConfiguration,
     mayWrite,
   });
   return {
@@ -68,6 +69,7 @@ export async function openCluster(
     certificates: {
       api,
       namespace: environment['POD_NAMESPACE'] || api.namespace || 'etcd-guard',
+      others: capabilities.flatMap(({ registration }) => registration ?? []),
     },
     start() {
       const inPod = access.kind === 'service-account' ? api.namespace : null;
@@ -77,6 +79,7 @@ export async function openCluster(
         reader,
         namespace: environment['POD_NAMESPACE'] || inPod,
         podName: environment['POD_NAME'] || null,
+        readinessGates: context.capabilities.includes('injection'),
         beside: capabilities,
       });
       return { stop: () => undefined };
