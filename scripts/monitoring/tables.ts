@@ -1,4 +1,4 @@
-import { METRICS, type MetricDescription } from '../../src/telemetry/metrics.ts';
+import { LOCK_METRICS, METRICS, type MetricDescription } from '../../src/telemetry/metrics.ts';
 import type { Alert } from './rules.ts';
 
 /** The text with what stands between the marks of this name replaced; throws if they are not there. */
@@ -49,7 +49,7 @@ export function alertsTable(alerts: readonly Alert[]): string {
 }
 
 function all(): readonly MetricDescription[] {
-  return Object.values(METRICS);
+  return [...Object.values(METRICS), ...Object.values(LOCK_METRICS)];
 }
 
 function valuesText(values: readonly string[] | string): string {

@@ -32,6 +32,8 @@ export const ANNOUNCED: Readonly<Record<string, Announcement['type']>> = {
   QuorumAtRiskAllowed: 'Warning',
   KnownDown: 'Normal',
   InternalError: 'Warning',
+  Locked: 'Warning',
+  LockedAllowed: 'Warning',
 };
 
 /** Of what may go, only this: nobody vouched for it, or somebody should hear of it. */
@@ -108,7 +110,12 @@ function moved(request: GuardedRequest, { about, guard, view }: Judgement): Anno
 /** `Eviction of etcd-0 by alice` */
 function asked({ subject, name, user }: GuardedRequest): string {
   const what = subject.kind === 'delete' ? 'Delete' : 'Eviction';
-  const who = user.name.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
-  const shown = who.length <= LONGEST_USER ? who : `${who.slice(0, LONGEST_USER).toWellFormed()}…`;
+  const shown = shownUser(user.name);
   return `${what} of ${name}${shown === '' ? '' : ` by ${shown}`}`;
+}
+
+/** A user's name as one line of bearable length. */
+export function shownUser(name: string): string {
+  const who = name.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+  return who.length <= LONGEST_USER ? who : `${who.slice(0, LONGEST_USER).toWellFormed()}…`;
 }

@@ -37,7 +37,9 @@ export interface Found {
 
 /** An object, as an Event would name it; `uid` is null where it is not known, or is none's. */
 export interface ObjectReference {
-  readonly kind: 'Pod' | 'EtcdGuard';
+  /** Without an `apiVersion` it is a Pod or an EtcdGuard. */
+  readonly kind: string;
+  readonly apiVersion?: string;
   readonly namespace: string;
   readonly name: string;
   readonly uid: string | null;

@@ -9,7 +9,7 @@ import {
   type Reply,
 } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { decodeChange, factsOf, type Change, type ObjectPlace } from './change.ts';
+import { decodeChange, factsOf, identityOf, type Change, type ObjectPlace } from './change.ts';
 import { isEssential, type KnownChange } from './essential.ts';
 import { concerns, judgeChange, type LockVerdict } from './judge.ts';
 import type { Lock } from './lock.ts';
@@ -65,8 +65,8 @@ async function answer(
   context: LockContext,
 ): Promise<Reply> {
   try {
-    const verdict = await judged(change, timeoutMs * SHARE, context);
-    context.observer.judged(change, verdict);
+    const { verdict, known } = await judged(change, timeoutMs * SHARE, context);
+    context.observer.judged(known, verdict);
     return { status: 200, body: respond(asked, verdict) };
   } catch (error) {
     context.observer.failed(change, error);
@@ -82,21 +82,29 @@ const NOT_LOCKED: LockVerdict & { readonly kind: 'allow' } = {
   locks: [],
 };
 
+/** A verdict, and the change with what had to be read for it. */
+interface Judged {
+  readonly verdict: LockVerdict;
+  readonly known: Change;
+}
+
 async function judged(
   change: Change,
   withinMs: number,
   { source, nowMs }: LockContext,
-): Promise<LockVerdict> {
+): Promise<Judged> {
+  const as = (verdict: LockVerdict, known: Change = change): Judged => ({ verdict, known });
   // Before anything is read: kubelets and controllers write status all the time.
-  if (isKnown(change) && isEssential(change)) return { ...NOT_LOCKED, reason: 'Essential' };
+  if (isKnown(change) && isEssential(change)) return as({ ...NOT_LOCKED, reason: 'Essential' });
   const locks = await source.locksIn(change.place.namespace, withinMs);
   const concerned = locks.filter((lock) => concerns(lock, change, nowMs()));
-  if (concerned.length === 0) return NOT_LOCKED;
-  if (isKnown(change)) return judgeChange(change, concerned, nowMs());
+  if (concerned.length === 0) return as(NOT_LOCKED);
+  if (isKnown(change)) return as(judgeChange(change, concerned, nowMs()));
   const object = await source.read(change.place, withinMs);
   // The API server says itself that there is none.
-  if (object === null) return NOT_LOCKED;
-  return judgeChange({ ...change, before: factsOf(object) }, concerned, nowMs());
+  if (object === null) return as(NOT_LOCKED);
+  const known = { ...change, before: factsOf(object), object: identityOf(object) };
+  return as(judgeChange(known, concerned, nowMs()), known);
 }
 
 function isKnown(change: Change): change is KnownChange {

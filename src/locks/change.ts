@@ -27,12 +27,23 @@ export interface ObjectPlace {
   readonly name: string;
 }
 
+/** Which object it is, where there is one; the uid is null where it is not known. */
+export interface ObjectIdentity {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly uid: string | null;
+}
+
 /** A request that would change an object. */
 export interface Change {
+  /** The review's uid. */
+  readonly requestId: string;
   readonly operation: LockOperation;
   readonly place: ObjectPlace;
   /** Empty for the object itself. */
   readonly subresource: string;
+  /** null: it is only being made, or the review carries something else. */
+  readonly object: ObjectIdentity | null;
   /** The object as it is; null for one that is made. `unread`: the review carries something else. */
   readonly before: ObjectFacts | 'unread' | null;
   /** The object as it would be; null for one that is deleted, and where nothing of it changes but its parts. */
@@ -57,7 +68,7 @@ export function decodeChange(body: unknown): DecodedChange {
   const envelope = decodeEnvelope(body);
   if (envelope.kind === 'malformed') return envelope;
   const { apiVersion, uid, request } = envelope;
-  const change = changeIn(request);
+  const change = changeIn(uid, request);
   return change === null
     ? { kind: 'none', apiVersion, uid }
     : { kind: 'change', apiVersion, uid, change };
@@ -68,7 +79,7 @@ export function resourceName({ group, resource }: Pick<ObjectPlace, 'group' | 'r
   return group === '' ? resource : `${resource}.${group}`;
 }
 
-function changeIn(request: Json): Change | null {
+function changeIn(requestId: string, request: Json): Change | null {
   const subresource = stringOf(request['subResource']);
   const operation = countsAs(stringOf(request['operation']), subresource);
   if (operation === null) return null;
@@ -78,8 +89,10 @@ function changeIn(request: Json): Change | null {
   const before = asRecord(request['oldObject']);
   const after = asRecord(request['object']);
   return {
+    requestId,
     operation,
     subresource,
+    object: carries && before !== null ? identityOf(before) : null,
     place: {
       group: stringOf(resource['group']),
       version: stringOf(resource['version']),
@@ -133,6 +146,13 @@ function nameIn(request: Json, before: Json | null, after: Json | null): string 
   const named = nonEmpty(request['name']) ?? nonEmpty(recordOf(before?.['metadata'])['name']);
   const metadata = recordOf(after?.['metadata']);
   return named ?? nonEmpty(metadata['name']) ?? stringOf(metadata['generateName']);
+}
+
+/** Which object it is that was read or that a review carries; null: it does not say. */
+export function identityOf(object: Json): ObjectIdentity | null {
+  const { apiVersion, kind } = object;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string' || kind === '') return null;
+  return { apiVersion, kind, uid: nonEmpty(recordOf(object['metadata'])['uid']) };
 }
 
 /** What a lock looks at, in an object that was read or that a review carries. */

@@ -12,6 +12,7 @@ export type Actor =
 export interface Lock {
   readonly namespace: string;
   readonly name: string;
+  readonly uid: string;
   readonly operations: readonly LockOperation[];
   readonly selector: LabelSelector;
   /** The selector as people write it: `aura=red,tier in (a,b)`. */

@@ -211,6 +211,23 @@ export const METRICS = {
   },
 } as const satisfies Readonly<Record<string, MetricDescription>>;
 
+/** Metrics of what a component turns on; they are not there without it. */
+export const LOCK_METRICS = {
+  lockDenials: {
+    name: 'etcdguard_lock_denials_total',
+    type: 'counter',
+    what: 'Changes that were refused because of an ExclusiveLock; dry runs are not counted. A series that has not grown for a day goes.',
+    absent: 'Absent without the component exclusive-locks, and until the first refusal.',
+    labels: {
+      operation: ['CREATE', 'UPDATE', 'DELETE'],
+      resource: 'plural name and group, of those that locks name',
+      namespace: 'that of the lock and of what it holds',
+      lock: 'name of the ExclusiveLock',
+    },
+    from: EVERY,
+  },
+} as const satisfies Readonly<Record<string, MetricDescription>>;
+
 /** The text of `# HELP`. */
 export function helpOf({ what, absent }: MetricDescription): string {
   return absent === 'Never absent.' ? what : `${what} ${absent}`;

@@ -11,6 +11,7 @@ import {
   HEALTHS,
   helpOf,
   METHODS,
+  LOCK_METRICS,
   METRICS,
   OPERATIONS,
   OUTCOMES,
@@ -34,6 +35,14 @@ export interface AdmissionRecord {
   readonly seconds: number;
 }
 
+/** A change that a lock refused. */
+export interface LockDenial {
+  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
+  readonly resource: string;
+  readonly namespace: string;
+  readonly lock: string;
+}
+
 /** What became of a leader that a caller was entitled to have handed over. */
 export type HandOffOutcome = (typeof HAND_OFF_OUTCOMES)[number];
 
@@ -43,6 +52,8 @@ export type WatchedFile = (typeof WATCHED_FILES)[number];
 const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
 /** Long enough for every Prometheus to have seen what was counted last. */
 const KEPT_AFTER_REMOVAL_MS = 3_600_000;
+/** Locks come and go, and nobody tells a replica that holds no Lease. */
+const LOCK_SERIES_MS = 86_400_000;
 
 /** promtool calls these malformed: gauges that end in _total. */
 const MISNAMED = [
@@ -125,6 +136,28 @@ export class Recorder implements EtcdRequestObserver {
   /** Whether this replica takes reviews, asked when it is scraped; must not reject. */
   readyAtScrape(ready: () => Promise<boolean>): void {
     this.#gauge(METRICS.ready, async (gauge) => gauge.set((await ready()) ? 1 : 0));
+  }
+
+  /** Begins to count refusals by ExclusiveLocks; gives what they are told to. */
+  countLockDenials(): (denial: LockDenial) => void {
+    const last = new Map<string, { readonly denial: LockDenial; readonly at: number }>();
+    const counter: Counter<keyof LockDenial> = new Counter({
+      ...this.#described(LOCK_METRICS.lockDenials),
+      collect: () => {
+        const over = this.#monotonicMs() - LOCK_SERIES_MS;
+        for (const [key, { denial, at }] of last) {
+          if (at > over) continue;
+          last.delete(key);
+          counter.remove({ ...denial });
+        }
+      },
+    });
+    return (denial) => {
+      const { operation, resource, namespace, lock } = denial;
+      const key = JSON.stringify([operation, resource, namespace, lock]);
+      last.set(key, { denial, at: this.#monotonicMs() });
+      counter.inc({ operation, resource, namespace, lock });
+    };
   }
 
   /** Creates the series of a guard, so that the first refusal is an increase and not a new series. */

@@ -28,6 +28,8 @@ function decoded(request: Readonly<Record<string, unknown>>) {
 describe('a change', () => {
   test('has the labels before and after, and who asks', () => {
     expect(decoded({})).toEqual({
+      requestId: 'u-1',
+      object: null,
       operation: 'UPDATE',
       subresource: '',
       place: { group: '', version: 'v1', resource: 'pods', namespace: 'default', name: 'my-pod' },

@@ -7,6 +7,7 @@ export function lock(changes: Partial<Lock> = {}): Lock {
   return {
     namespace: 'default',
     name: 'lockred',
+    uid: 'uid-of-lockred',
     operations: ['UPDATE', 'DELETE'],
     selector: { matchLabels: { aura: 'red' } },
     selectorText: 'aura=red',
@@ -49,6 +50,8 @@ export function change(
     name: 'my-pod',
   };
   return {
+    requestId: 'u-1',
+    object: { apiVersion: 'v1', kind: 'Pod', uid: 'uid-of-my-pod' },
     operation: 'UPDATE',
     subresource: '',
     before: RED,

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ClusterView } from '../../src/decision/cluster-view.ts';
 import { memberId } from '../../src/decision/member-id.ts';
-import { METRICS } from '../../src/telemetry/metrics.ts';
+import { LOCK_METRICS, METRICS } from '../../src/telemetry/metrics.ts';
 import { Recorder } from '../../src/telemetry/recorder.ts';
 
 const GUARD = { namespace: 'default', guard: 'etcd' };
@@ -75,8 +75,11 @@ describe('the metrics', () => {
     recorder.readAtScrape(() => [{ ...GUARD, reservations: 1, pods: 3 }]);
     recorder.unguardedAtScrape(() => [['default', 1]]);
     recorder.readyAtScrape(async () => true);
+    recorder.countLockDenials();
     const types = (await lines('# TYPE etcdguard_')).map((line) => line.replace('# TYPE ', ''));
-    const described = Object.values(METRICS).map(({ name, type }) => `${name} ${type}`);
+    const described = Object.values({ ...METRICS, ...LOCK_METRICS }).map(
+      ({ name, type }) => `${name} ${type}`,
+    );
     expect(types.toSorted()).toEqual(described.toSorted());
     for (const line of await lines('# HELP etcdguard_')) expect(line).toMatch(/\w{3}.*[.]$/);
   });
@@ -90,6 +93,22 @@ describe('the metrics', () => {
     expect(namesOf(after).filter((name) => !namesOf(created).includes(name))).toEqual([
       'etcdguard_admission_requests_total{operation="delete",decision="deny",reason="QuorumAtRisk",namespace="default",guard="etcd",dry_run="false"}',
     ]);
+  });
+
+  test('say nothing of locks before they are counted, and forget what is a day old', async () => {
+    expect(await lines('# TYPE etcdguard_lock')).toEqual([]);
+    const denied = recorder.countLockDenials();
+    const denial = { resource: 'pods', namespace: 'default', lock: 'lockred' } as const;
+    denied({ ...denial, operation: 'UPDATE' });
+    denied({ ...denial, operation: 'UPDATE' });
+    now = 43_200_000;
+    denied({ ...denial, operation: 'DELETE' });
+    const of = ',resource="pods",namespace="default",lock="lockred"}';
+    const updates = `etcdguard_lock_denials_total{operation="UPDATE"${of}`;
+    const deletes = `etcdguard_lock_denials_total{operation="DELETE"${of}`;
+    expect(await lines('etcdguard_lock')).toEqual([`${updates} 2`, `${deletes} 1`]);
+    now = 86_400_000;
+    expect(await lines('etcdguard_lock')).toEqual([`${deletes} 1`]);
   });
 
   test('say nothing of a certificate before there is one', async () => {

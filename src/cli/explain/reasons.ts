@@ -190,6 +190,23 @@ const OTHERS: readonly Explanation[] = [
       'Look at etcd-guard status now. Set policy.quorum to Enforce if that is not what you want.',
     ],
   },
+  {
+    reason: 'Locked',
+    outcome: 'refused',
+    means:
+      'An ExclusiveLock holds the object, and whoever asked is none of its exclusive actors. Every lock that holds an object must let the actor pass.',
+    next: [
+      'See who may: kubectl get exclusivelocks. The message names the lock and its reason.',
+      'To end it: kubectl delete exclusivelock NAME, which RBAC governs. docs/locks.md has the way out where that is refused too.',
+    ],
+  },
+  {
+    reason: 'LockedAllowed',
+    outcome: 'allowed with a warning (Event)',
+    means:
+      'An ExclusiveLock holds the object, whoever asked is none of its exclusive actors, and its enforcement is Warn.',
+    next: ['Set spec.enforcement to Deny once nobody is warned any more who should pass.'],
+  },
 ];
 
 /** All that there are: those of the decision table first, in its order. */

@@ -1,6 +1,7 @@
 import type { CertificatePlace } from '../../certificates/keeper.ts';
 import { CertificateKeeper } from '../../certificates/keeper.ts';
 import { keepLooking } from '../../certificates/follow.ts';
+import type { Registration } from '../../certificates/trusting-configuration.ts';
 import type { ServeConfig } from '../../config.ts';
 import type { KubernetesApi } from '../../kubernetes/api/api.ts';
 import {
@@ -19,6 +20,8 @@ export interface CertificateCluster {
   readonly api: KubernetesApi;
   /** Where our Secret and our Service are. */
   readonly namespace: string;
+  /** Webhook configurations besides the one that guards. */
+  readonly others: readonly Registration[];
 }
 
 /** Where the certificate comes from. */
@@ -51,7 +54,11 @@ export async function servingCertificates(
   if (cluster === null) return madeHere(telling);
   return keptInCluster(
     cluster.api,
-    { ...certificate, namespace: certificate.namespace ?? cluster.namespace },
+    {
+      ...certificate,
+      namespace: certificate.namespace ?? cluster.namespace,
+      others: cluster.others,
+    },
     telling,
   );
 }

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { ObjectReference } from '../../admission/guard-source.ts';
 import type { Resource } from '../api/api.ts';
 import { podsIn } from '../guards/cluster-reader.ts';
 import type { Series } from './event-tally.ts';
@@ -12,9 +11,10 @@ const LONGEST_INSTANCE = 128;
 /** Of an Event's own name, where 253 bytes may be used. */
 const LONGEST_NAME = 200;
 
-const RESOURCES: Readonly<Record<ObjectReference['kind'], (namespace: string) => Resource>> = {
-  Pod: podsIn,
-  EtcdGuard: guardsIn,
+/** Of kinds that are named without it. */
+const API_VERSIONS: Readonly<Record<string, string>> = {
+  Pod: apiVersionOf(podsIn('')),
+  EtcdGuard: apiVersionOf(guardsIn(null)),
 };
 
 /** Events of one namespace. */
@@ -27,9 +27,10 @@ export function eventsIn(namespace: string): Resource {
  * and the same however often it is written.
  */
 export function eventName({ on, announcement, firstMs }: Series, instance: string): string {
-  const { kind, namespace, name, uid } = on;
+  const { apiVersion = '', kind, namespace, name, uid } = on;
   const what = [
     instance,
+    ...(apiVersion === '' ? [] : [apiVersion]),
     kind,
     namespace,
     name,
@@ -40,19 +41,21 @@ export function eventName({ on, announcement, firstMs }: Series, instance: strin
   ];
   const digest = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16);
   // What stands before a dot has to end in a letter or digit.
-  return `${name.slice(0, LONGEST_NAME).replace(/[^a-z0-9]+$/, '')}.${digest}`;
+  const legal = name.toLowerCase().replaceAll(/[^-.a-z0-9]+/g, '-');
+  return `${legal.slice(0, LONGEST_NAME).replace(/[^a-z0-9]+$/, '')}.${digest}`;
 }
 
 /** A core/v1 Event as it is created. */
 export function eventObject(series: Series, instance: string): unknown {
   const { on, announcement } = series;
   const { kind, namespace, name, uid } = on;
+  const apiVersion = on.apiVersion ?? API_VERSIONS[kind];
   return {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: { name: eventName(series, instance), namespace },
     involvedObject: {
-      apiVersion: apiVersionOf(RESOURCES[kind](namespace)),
+      ...(apiVersion !== undefined && { apiVersion }),
       kind,
       namespace,
       name,

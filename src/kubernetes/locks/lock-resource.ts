@@ -22,6 +22,7 @@ export interface LockObject {
   readonly lock: Lock | null;
   readonly namespace: string;
   readonly name: string;
+  readonly uid: string;
   readonly generation: number;
   /** It has a deletionTimestamp, and so holds nothing. */
   readonly terminating: boolean;
@@ -37,11 +38,11 @@ export interface LockObject {
  * selector, without which nobody can tell what it is about.
  */
 export function decodeLock(object: KubernetesObject): LockObject {
-  const { namespace = '', name, generation = 0, deletionTimestamp } = object.metadata;
+  const { namespace = '', name, uid, generation = 0, deletionTimestamp } = object.metadata;
   const spec = recordOf(object['spec']);
   const read = lockSpec.safeParse(spec);
   const problems = faultsIn({ spec }, inSpec(read.error?.issues ?? []));
-  const identity = { namespace, name };
+  const identity = { namespace, name, uid };
   return {
     ...identity,
     generation,
@@ -55,18 +56,16 @@ export function decodeLock(object: KubernetesObject): LockObject {
   };
 }
 
-interface Identity {
-  readonly namespace: string;
-  readonly name: string;
-}
+type Identity = Pick<Lock, 'namespace' | 'name' | 'uid'>;
 
 type Spec = Omit<z.output<typeof lockSpec>, 'selector'> & { readonly selector: LabelSelector };
 
-function lockOf({ namespace, name }: Identity, spec: Spec): Lock {
+function lockOf({ namespace, name, uid }: Identity, spec: Spec): Lock {
   const { operations, selector, resources, exclusive, reason = '', until, enforcement } = spec;
   return {
     namespace,
     name,
+    uid,
     operations,
     selector,
     selectorText: selectorText(selector),
