@@ -5,13 +5,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import { answerParent } from './child.ts';
+import { RawEtcd } from './raw-etcd.ts';
 
 /**
  * What every webhook written in Node has to do at least: read the body, parse it, answer an
- * AdmissionReview that allows.
+ * AdmissionReview that allows. With addresses it asks etcd for a round before each answer, and
+ * decides nothing.
  */
-const optionsSchema = z.object({ certFile: z.string(), keyFile: z.string() });
+const optionsSchema = z.object({
+  certFile: z.string(),
+  keyFile: z.string(),
+  addresses: z.array(z.string()),
+});
 const reviewSchema = z.object({ request: z.object({ uid: z.string() }) });
+
+let etcd: RawEtcd | null = null;
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = [];
@@ -23,12 +31,22 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
       kind: 'AdmissionReview',
       response: { uid: uidOf(review), allowed: true },
     });
-    response.writeHead(200, {
-      'Content-Type': 'application/json',
-      'Content-Length': Buffer.byteLength(text),
-    });
-    response.end(text);
+    if (etcd === null) send(response, text);
+    else {
+      etcd.round().then(
+        () => send(response, text),
+        (error: unknown) => response.writeHead(500).end(String(error)),
+      );
+    }
   });
+}
+
+function send(response: ServerResponse, text: string): void {
+  response.writeHead(200, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(text),
+  });
+  response.end(text);
 }
 
 let known = '';
@@ -41,7 +59,8 @@ function uidOf(review: unknown): string {
 
 answerParent({
   async listen(params) {
-    const { certFile, keyFile } = optionsSchema.parse(params);
+    const { certFile, keyFile, addresses } = optionsSchema.parse(params);
+    if (addresses.length > 0) etcd = new RawEtcd(addresses);
     const server = createServer(
       {
         cert: await readFile(certFile),

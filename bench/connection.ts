@@ -47,6 +47,10 @@ export class Connection {
     return new Connection(socket);
   }
 
+  get open(): boolean {
+    return !this.#socket.destroyed && this.#socket.writable;
+  }
+
   /** Resolves with the whole answer, head and body. */
   post(request: Buffer): Promise<string> {
     return new Promise((resolve, reject) => {

@@ -1,9 +1,8 @@
-import { Etcd3 } from 'etcd3';
 import { z } from 'zod';
 import { answerParent } from './child.ts';
+import { RawEtcd } from './raw-etcd.ts';
 
-/** Raw etcd3, one client a member like the guard's, without any of the guard's code. */
-const clients: Etcd3[] = [];
+let etcd = new RawEtcd([]);
 
 const openSchema = z.object({ addresses: z.array(z.string()).min(1) });
 const timesSchema = z.object({
@@ -14,37 +13,20 @@ const timesSchema = z.object({
 
 type Kind = z.infer<typeof timesSchema>['kind'];
 
-const WITHIN_MS = 2_000;
-/** The guard's read: counts a key that need not exist. */
-const READ = { key: Buffer.from('etcd-guard'), count_only: true, limit: 1 };
-
-let reads = 0;
-
-/** The same requests as the guard's, side by side and with a deadline as well. */
-async function once(kind: Kind): Promise<void> {
-  const options = { deadline: Date.now() + WITHIN_MS };
-  const askForList = kind === 'round' ? clients : clients.slice(0, 1);
+function once(kind: Kind): Promise<void> {
   switch (kind) {
     case 'round':
+      return etcd.round();
     case 'round with one list':
-      await Promise.all([
-        ...clients.map((client) => client.maintenance.status(options)),
-        ...askForList.map((client) => client.cluster.memberList({}, options)),
-      ]);
-      return;
+      return etcd.round(1);
     case 'read':
-      // Each member in turn: the leader answers sooner than its followers.
-      reads += 1;
-      await clients[reads % clients.length]?.kv.range(READ, options);
-      return;
+      return etcd.read();
   }
 }
 
 answerParent({
   async open(params) {
-    for (const address of openSchema.parse(params).addresses) {
-      clients.push(new Etcd3({ hosts: address }));
-    }
+    etcd = new RawEtcd(openSchema.parse(params).addresses);
     return null;
   },
   /** One after another, so many or for so long: the milliseconds that each took. */

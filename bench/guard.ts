@@ -7,12 +7,14 @@ import { forgetProcess, reapProcess } from '../test/harness/reaper.ts';
 export interface GuardOptions {
   /** The bundle's entry. */
   readonly main: string;
-  readonly guardsFile: string;
+  /** The arguments that say where its guards come from. */
+  readonly source: readonly string[];
   readonly certFile: string;
   readonly keyFile: string;
   readonly env: NodeJS.ProcessEnv;
   /** More arguments for Node itself. */
   readonly execArgv?: readonly string[];
+  readonly startWithinMs?: number;
 }
 
 const listeningSchema = z.object({
@@ -22,19 +24,19 @@ const listeningSchema = z.object({
 });
 const START_MS = 15_000;
 
-/** A guard in file mode, started from the bundle. */
+/** A guard, started from the bundle. */
 export class Guard {
   readonly #process: ChildProcess;
   /** From before the process was made to its line "listening". */
   readonly startMs: number;
   readonly port: number;
-  readonly #metricsUrl: string;
+  readonly #url: string;
 
   private constructor(child: ChildProcess, startMs: number, at: z.infer<typeof listeningSchema>) {
     this.#process = child;
     this.startMs = startMs;
     this.port = Number(at.https.split(':').at(-1));
-    this.#metricsUrl = `http://${at.http}/metrics`;
+    this.#url = `http://${at.http}`;
   }
 
   static async start(options: GuardOptions): Promise<Guard> {
@@ -42,8 +44,7 @@ export class Guard {
       ...(options.execArgv ?? []),
       options.main,
       'serve',
-      '--guards',
-      options.guardsFile,
+      ...options.source,
       '--tls-cert',
       options.certFile,
       '--tls-key',
@@ -61,31 +62,57 @@ export class Guard {
       reapProcess(pid);
       child.once('exit', () => forgetProcess(pid));
     }
-    const at = await listening(child);
+    const at = await listening(child, options.startWithinMs ?? START_MS);
     // Its log is read, as a container runtime would read it, and thrown away.
     child.stdout?.resume();
     return new Guard(child, performance.now() - startedAt, at);
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Whether it would take reviews. */
+  async ready(): Promise<boolean> {
+    const response = await fetch(`${this.#url}/readyz`);
+    await response.arrayBuffer();
+    return response.ok;
+  }
+
+  async metrics(): Promise<string> {
+    const response = await fetch(`${this.#url}/metrics`);
+    return response.text();
+  }
+
   /** The sum of all samples of a metric. */
   async metric(name: string): Promise<number> {
-    const response = await fetch(this.#metricsUrl);
-    const samples = (await response.text())
+    const samples = (await this.metrics())
       .split('\n')
       .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
     if (samples.length === 0) throw new Error(`the guard has no metric ${name}`);
     return samples.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (!this.running) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await ended;
   }
 }
 
-async function listening(child: ChildProcess): Promise<z.infer<typeof listeningSchema>> {
+async function listening(
+  child: ChildProcess,
+  withinMs: number,
+): Promise<z.infer<typeof listeningSchema>> {
   const { promise, resolve, reject } = Promise.withResolvers<z.infer<typeof listeningSchema>>();
   let text = '';
   const read = (chunk: string): void => {
@@ -96,7 +123,7 @@ async function listening(child: ChildProcess): Promise<z.infer<typeof listeningS
   child.stdout?.setEncoding('utf8').on('data', read);
   child.once('error', reject);
   child.once('exit', (code) => reject(new Error(`the guard ended with ${String(code)}:\n${text}`)));
-  const timer = setTimeout(() => reject(new Error(`not listening:\n${text}`)), START_MS);
+  const timer = setTimeout(() => reject(new Error(`not listening:\n${text}`)), withinMs);
   try {
     return await promise;
   } catch (error) {

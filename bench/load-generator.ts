@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { answerParent } from './child.ts';
 import { Connection, postOf, type Target } from './connection.ts';
+import { quantile } from './statistics.ts';
 
 /** A kind of request, and what every answer to it has to contain. */
 interface Shot {
@@ -22,6 +23,8 @@ const rateSchema = z.object({
   connections: z.int(),
   ms: z.number(),
 });
+const eachSchema = z.object({ names: z.array(z.string()).min(1), connections: z.int() });
+const firstSchema = z.object({ name: z.string(), count: z.int() });
 
 const shots = new Map<string, Shot>();
 /** By port: idle ones cost a server nothing, and handshakes are nobody's measure here. */
@@ -34,56 +37,82 @@ function shot(name: string): Shot {
 }
 
 async function connectionsTo(target: Target, count: number): Promise<readonly Connection[]> {
-  const pool = pools.get(target.port) ?? [];
+  const pool = (pools.get(target.port) ?? []).filter(({ open }) => open);
   pools.set(target.port, pool);
   while (pool.length < count) pool.push(await Connection.open(target));
   return pool.slice(0, count);
 }
 
-async function fire(connection: Connection, { request, expected }: Shot): Promise<void> {
+/** The milliseconds that it took. */
+async function fire(connection: Connection, { request, expected }: Shot): Promise<number> {
+  const start = performance.now();
   const answer = await connection.post(request);
+  const taken = performance.now() - start;
   if (!answer.startsWith('HTTP/1.1 200 ') || !expected.every((text) => answer.includes(text))) {
     throw new Error(`expected ${expected.join(' and ')} in this answer:\n${answer}`);
   }
+  return taken;
 }
 
-/** Requests one after another on one connection: the milliseconds that each took. */
+/** Requests one after another on one connection. */
 async function latencies(one: Shot, count: number): Promise<readonly number[]> {
   const taken: number[] = [];
   for (const connection of await connectionsTo(one.target, 1)) {
-    while (taken.length < count) {
-      const start = performance.now();
-      await fire(connection, one);
-      taken.push(performance.now() - start);
-    }
+    while (taken.length < count) taken.push(await fire(connection, one));
   }
   return taken;
 }
 
 /** As many as go through in that time; the connections take turns at the kinds of request. */
-async function rate(
-  kinds: readonly Shot[],
-  connections: number,
-  ms: number,
-): Promise<{ readonly answers: number; readonly seconds: number; readonly busy: number }> {
+async function rate(kinds: readonly Shot[], connections: number, ms: number) {
   const [first] = kinds;
   if (first === undefined) throw new Error('nothing to send');
   const pool = await connectionsTo(first.target, connections);
   const cpu = process.cpuUsage();
   const start = performance.now();
-  let answers = 0;
+  const taken: number[] = [];
   await Promise.all(
     pool.map(async (connection, index) => {
       const kind = kinds[index % kinds.length] ?? first;
-      while (performance.now() - start < ms) {
-        await fire(connection, kind);
-        answers += 1;
-      }
+      while (performance.now() - start < ms) taken.push(await fire(connection, kind));
     }),
   );
   const elapsedMs = performance.now() - start;
   const { user, system } = process.cpuUsage(cpu);
-  return { answers, seconds: elapsedMs / 1000, busy: (user + system) / 1000 / elapsedMs };
+  return {
+    answers: taken.length,
+    seconds: elapsedMs / 1000,
+    medianMs: quantile(taken, 0.5),
+    p99Ms: quantile(taken, 0.99),
+    busy: (user + system) / 1000 / elapsedMs,
+  };
+}
+
+/** Each of these once, in that order, over so many connections. */
+async function each(all: readonly Shot[], connections: number) {
+  const [first] = all;
+  if (first === undefined) throw new Error('nothing to send');
+  const pool = await connectionsTo(first.target, connections);
+  const left = all.values();
+  const taken: number[] = [];
+  const start = performance.now();
+  await Promise.all(
+    pool.map(async (connection) => {
+      for (const one of left) taken.push(await fire(connection, one));
+    }),
+  );
+  return { taken, seconds: (performance.now() - start) / 1000 };
+}
+
+/** On a connection of its own, from before the handshake, which is told apart. */
+async function firstOnes(one: Shot, count: number) {
+  const start = performance.now();
+  const connection = await Connection.open(one.target);
+  const handshakeMs = performance.now() - start;
+  const taken: number[] = [];
+  while (taken.length < count) taken.push(await fire(connection, one));
+  connection.close();
+  return { handshakeMs, taken };
 }
 
 answerParent({
@@ -99,5 +128,13 @@ answerParent({
   async rate(params) {
     const { names, connections, ms } = rateSchema.parse(params);
     return rate(names.map(shot), connections, ms);
+  },
+  async each(params) {
+    const { names, connections } = eachSchema.parse(params);
+    return each(names.map(shot), connections);
+  },
+  async first(params) {
+    const { name, count } = firstSchema.parse(params);
+    return firstOnes(shot(name), count);
   },
 });

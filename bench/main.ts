@@ -1,64 +1,46 @@
 import { writeFile } from 'node:fs/promises';
-import {
-  countEtcdRequests,
-  measureFullLoad,
-  measureOneByOne,
-  measureRates,
-  warmUp,
-} from './measures.ts';
+import { Bench } from './bench.ts';
 import { parseOptions, USAGE, type Options } from './options.ts';
-import { conditionsOf, jsonOf, rowsOf, tableOf, type Measured } from './report.ts';
-import { setStage } from './stage.ts';
-import { measureStartup } from './startup.ts';
+import type { PartName } from './part-names.ts';
+import { MEASURES } from './parts/parts.ts';
+import { Processors } from './placement.ts';
+import { profile } from './profile/profile.ts';
+import { jsonOf, textOf, type Measured } from './report.ts';
+import type { PartResult } from './result.ts';
 
 const EXIT_USAGE = 2;
 
-function progress(line: string): void {
-  process.stderr.write(`${line}\n`);
+async function measure(bench: Bench): Promise<Measured> {
+  const { options } = bench;
+  const results = new Map<PartName, PartResult>();
+  for (const name of options.parts) {
+    bench.progress(`part ${name}`);
+    results.set(name, await MEASURES[name](bench));
+  }
+  const { bodyBytes, limits } = await bench.stage();
+  return { options, placement: bench.processors.words, bodyBytes, limits, results };
 }
 
-async function measure({ lengths, quick }: Options): Promise<Measured> {
-  const stage = await setStage(progress);
+async function run(options: Options): Promise<void> {
+  const bench = new Bench(options, await Processors.divide(options.placement));
   try {
-    const { bodyBytes, limits } = stage;
-    progress(`starting ${lengths.starts} guards, one after another`);
-    const startup = await measureStartup(stage, lengths.starts);
-    progress('warming up');
-    await warmUp(stage, lengths.warmUpMs);
-    progress('one connection');
-    const oneByOne = await measureOneByOne(stage, lengths);
-    progress('many connections');
-    const { rates, generatorBusy } = await measureRates(stage, lengths);
-    progress('requests to etcd');
-    const calls = await countEtcdRequests(stage);
-    progress(`${lengths.fullLoadMs / 1000} s of full load`);
-    const fullLoad = await measureFullLoad(stage, lengths.fullLoadMs);
-    const part = { startup, oneByOne, rates, generatorBusy, calls, fullLoad };
-    return { quick, bodyBytes, limits, ...part };
+    if (options.profile !== null) {
+      process.stdout.write(await profile(bench, options.profile));
+      return;
+    }
+    const measured = await measure(bench);
+    const json = jsonOf(measured);
+    process.stdout.write(options.json === '-' ? json : `\n${textOf(measured)}`);
+    if (options.json !== null && options.json !== '-') await writeFile(options.json, json);
   } finally {
-    await stage.stop();
+    await bench.stop();
   }
 }
 
-async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
-  if (options === null) {
-    process.stderr.write(USAGE);
-    process.exitCode = EXIT_USAGE;
-    return;
-  }
-  const measured = await measure(options);
-  const rows = rowsOf(measured);
-  const json = jsonOf(measured, rows);
-  if (options.json === '-') process.stdout.write(json);
-  else
-    process.stdout.write(`\n${conditionsOf(measured)}\n\n${tableOf(rows)}\n\n${summaryOf(rows)}\n`);
-  if (options.json !== null && options.json !== '-') await writeFile(options.json, json);
+const options = parseOptions(process.argv.slice(2));
+if (options === null) {
+  process.stderr.write(USAGE);
+  process.exitCode = EXIT_USAGE;
+} else {
+  await run(options);
 }
-
-function summaryOf(rows: ReturnType<typeof rowsOf>): string {
-  const missed = rows.filter(({ met }) => met === false).map(({ what }) => what);
-  return missed.length === 0 ? 'All aims are met.' : `Aims missed: ${missed.join('; ')}.`;
-}
-
-await main();

@@ -3,16 +3,20 @@ export interface ReviewedPod {
   readonly name: string;
   readonly app: string;
   readonly dryRun: boolean;
+  /** default otherwise. */
+  readonly namespace?: string;
+  /** An annotation of so many bytes more. */
+  readonly padding?: number;
 }
 
-const NAMESPACE = 'default';
 const IMAGE = 'registry.k8s.io/etcd:3.5.21-0';
 const DIGEST = 'sha256:d58c035df557080a27387d687092e3fc2b64c6d0e3162dc51453a115f847d121';
 const CREATED = '2025-06-02T08:14:31Z';
 const STARTED = '2025-06-02T08:14:52Z';
 
 /** The body that an API server posts for `kubectl delete pod`: some 10 KB, as it writes JSON. */
-export function deletionReview({ name, app, dryRun }: ReviewedPod): Buffer {
+export function deletionReview(reviewed: ReviewedPod): Buffer {
+  const { name, dryRun, namespace = 'default' } = reviewed;
   const kind = { group: '', version: 'v1', kind: 'Pod' };
   const resource = { group: '', version: 'v1', resource: 'pods' };
   const review = {
@@ -25,7 +29,7 @@ export function deletionReview({ name, app, dryRun }: ReviewedPod): Buffer {
       requestKind: kind,
       requestResource: resource,
       name,
-      namespace: NAMESPACE,
+      namespace,
       operation: 'DELETE',
       userInfo: {
         username: 'oidc:jane.doe@example.com',
@@ -34,7 +38,7 @@ export function deletionReview({ name, app, dryRun }: ReviewedPod): Buffer {
         extra: { 'authentication.kubernetes.io/credential-id': ['X509SHA256=4f1c09a2b7'] },
       },
       object: null,
-      oldObject: pod(name, app),
+      oldObject: pod(reviewed),
       dryRun,
       options: {
         kind: 'DeleteOptions',
@@ -48,14 +52,14 @@ export function deletionReview({ name, app, dryRun }: ReviewedPod): Buffer {
   return Buffer.from(JSON.stringify(review));
 }
 
-function pod(name: string, app: string): unknown {
+function pod({ name, app, namespace = 'default', padding = 0 }: ReviewedPod): unknown {
   return {
     kind: 'Pod',
     apiVersion: 'v1',
     metadata: {
       name,
       generateName: `${app}-`,
-      namespace: NAMESPACE,
+      namespace,
       uid: '5c9a7f0e-0f4b-4a39-9d3e-2f6c3a1d8b70',
       resourceVersion: '48213377',
       creationTimestamp: CREATED,
@@ -75,6 +79,7 @@ function pod(name: string, app: string): unknown {
         'cni.projectcalico.org/podIPs': '10.42.3.17/32',
         'prometheus.io/port': '2381',
         'prometheus.io/scrape': 'true',
+        ...(padding > 0 && { 'example.com/notes': 'All is well. '.repeat(padding / 13) }),
       },
       ownerReferences: [
         {

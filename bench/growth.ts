@@ -1,0 +1,173 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bench } from './bench.ts';
+import type { Guard } from './guard.ts';
+import { namespaceOf } from './guard-documents.ts';
+import { processorMs, residentMiB } from './process-figures.ts';
+import { atMost, inMiB, inMicroseconds, inMs, type Row, type Table } from './result.ts';
+import { deletionReview } from './reviews.ts';
+import { ALLOWED, REFUSED, type Stage } from './stage.ts';
+import { median } from './statistics.ts';
+
+/** A process with so many guards. */
+export interface Growth {
+  readonly guards: number;
+  /** MiB of old space that it was given: the image's, or more where that was too little. */
+  readonly heapMiB: number;
+  readonly readyMs: number;
+  /** Without any review, in percent of a processor. */
+  readonly idlePercent: number;
+  readonly etcdCallsPerMinute: number;
+  readonly idleMiB: number;
+  readonly afterLoadMiB: number;
+  readonly refusedMs: number;
+  readonly refusedProcessorMs: number;
+  readonly unguardedMs: number;
+  readonly unguardedProcessorMs: number;
+  readonly scrapeMs: number;
+  readonly scrapeKiB: number;
+}
+
+/** A heap that is tried when the image's does not do. */
+export const LARGE_HEAP_MIB = 512;
+
+/** Runs `measure` with the image's heap, and, if the guard ends, again with a large one. */
+export async function withEnoughHeap<T>(
+  bench: Bench,
+  { guardOptions }: Stage,
+  measure: (env: NodeJS.ProcessEnv, heapMiB: number) => Promise<T>,
+): Promise<T> {
+  const { env } = guardOptions;
+  const options = env['NODE_OPTIONS'] ?? '';
+  const heap = /--max-old-space-size=(\d+)/;
+  try {
+    return await measure(env, Number(heap.exec(options)?.[1]));
+  } catch (error) {
+    bench.progress(`${String(error).split('\n', 1)[0]}\nagain with ${LARGE_HEAP_MIB} MiB of heap`);
+    const larger = options.replace(heap, `--max-old-space-size=${LARGE_HEAP_MIB}`);
+    return measure({ ...env, NODE_OPTIONS: larger }, LARGE_HEAP_MIB);
+  }
+}
+
+/** What it takes to have that many guards, before and after reviews of the last of them. */
+export async function grown(
+  bench: Bench,
+  stage: Stage,
+  { guard, guards }: { readonly guard: Guard; readonly guards: number },
+): Promise<Omit<Growth, 'heapMiB' | 'readyMs'>> {
+  const { steadyMs } = bench.options.lengths;
+  await delay(steadyMs);
+  const calls = await etcdCalls(guard);
+  const before = await processorMs(guard.pid);
+  const start = performance.now();
+  await delay(steadyMs);
+  const elapsedMs = performance.now() - start;
+  const idlePercent = (((await processorMs(guard.pid)) - before) / elapsedMs) * 100;
+  const etcdCallsPerMinute = (((await etcdCalls(guard)) - calls) / elapsedMs) * 60_000;
+  const idleMiB = await residentMiB(guard.pid);
+  const reviews = await reviewed(bench, stage, { guard, guards });
+  const scrapeStart = performance.now();
+  const scrapeKiB = (await guard.metrics()).length / 1024;
+  const scrapeMs = performance.now() - scrapeStart;
+  const idle = { guards, idlePercent, etcdCallsPerMinute, idleMiB };
+  return { ...idle, ...reviews, scrapeMs, scrapeKiB };
+}
+
+async function etcdCalls(guard: Guard): Promise<number> {
+  return guard.metric('etcdguard_etcd_request_duration_seconds_count');
+}
+
+async function reviewed(
+  { options: { lengths } }: Bench,
+  stage: Stage,
+  { guard, guards }: { readonly guard: Guard; readonly guards: number },
+) {
+  const { leader } = await stage.roles();
+  const target = stage.targetOf(guard);
+  const namespace = namespaceOf(guards - 1);
+  const refused = { name: leader, app: 'etcd', namespace, dryRun: false };
+  const unguarded = { name: 'shop-0', app: 'shop', namespace, dryRun: false };
+  const names = { refused: `refused ${guard.pid}`, unguarded: `unguarded ${guard.pid}` };
+  await stage.load.prepare(
+    { name: names.refused, target, body: deletionReview(refused), expected: REFUSED },
+    { name: names.unguarded, target, body: deletionReview(unguarded), expected: ALLOWED },
+  );
+  const count = lengths.turns * lengths.perTurn;
+  const timed = async (name: string) => {
+    await stage.load.latencies(name, lengths.turns);
+    const before = await processorMs(guard.pid);
+    const ms = median(await stage.load.latencies(name, count));
+    return { ms, processorMs: ((await processorMs(guard.pid)) - before) / count };
+  };
+  const deny = await timed(names.refused);
+  const allow = await timed(names.unguarded);
+  const how = { connections: 32, ms: lengths.fullLoadMs / 4 };
+  await stage.load.rate([names.refused, names.unguarded], how);
+  return {
+    refusedMs: deny.ms,
+    refusedProcessorMs: deny.processorMs,
+    unguardedMs: allow.ms,
+    unguardedProcessorMs: allow.processorMs,
+    afterLoadMiB: await residentMiB(guard.pid),
+  };
+}
+
+/** The aims: memory with a thousand guards, and processor time with none of them asked about. */
+export function growthRows(measured: readonly Growth[], where: string): readonly Row[] {
+  const many = measured.filter(({ guards }) => guards >= 100);
+  return many.flatMap(({ guards, idlePercent, afterLoadMiB, heapMiB }) => [
+    ...atMost([0.5], {
+      what: `idle processor time, ${guards} guards ${where}`,
+      measured: `${idlePercent.toFixed(2)} %`,
+      against: 'percent of a processor for each 100 guards',
+      figure: idlePercent / (guards / 100),
+    }),
+    ...(guards === 1_000
+      ? atMost([250], {
+          what: `resident, ${guards} guards ${where}`,
+          measured: inMiB(afterLoadMiB),
+          against: `after load, ${heapMiB} MiB of heap`,
+          figure: afterLoadMiB,
+        })
+      : []),
+  ]);
+}
+
+export function growthTables(measured: readonly Growth[], where: string): readonly Table[] {
+  const per = (cells: (one: Growth) => readonly string[]): string[][] =>
+    measured.map((one) => [String(one.guards), ...cells(one)]);
+  return [
+    {
+      title: `Guards ${where}: at rest`,
+      columns: ['guards', 'ready after', 'processor', 'etcd calls/min', 'resident', 'heap limit'],
+      lines: per((one) => [
+        `${one.readyMs.toFixed(0)} ms`,
+        `${one.idlePercent.toFixed(2)} %`,
+        one.etcdCallsPerMinute.toFixed(0),
+        inMiB(one.idleMiB),
+        inMiB(one.heapMiB),
+      ]),
+    },
+    {
+      title: `Guards ${where}: reviewed`,
+      columns: [
+        'guards',
+        'refused',
+        'processor time',
+        'unguarded',
+        'processor time',
+        'resident after',
+        'scrape',
+        'of',
+      ],
+      lines: per((one) => [
+        inMs(one.refusedMs),
+        inMicroseconds(one.refusedProcessorMs),
+        inMs(one.unguardedMs),
+        inMicroseconds(one.unguardedProcessorMs),
+        inMiB(one.afterLoadMiB),
+        inMs(one.scrapeMs),
+        `${one.scrapeKiB.toFixed(0)} KiB`,
+      ]),
+    },
+  ];
+}
