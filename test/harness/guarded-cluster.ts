@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { PROTECTED, webhookConfiguration } from './admission-webhook.ts';
 import {
@@ -29,6 +31,11 @@ const entrySchema = z.object({
 });
 const statusSchema = z.looseObject({
   disruptedPods: z.record(z.string(), entrySchema).optional(),
+});
+const configurationSchema = z.looseObject({
+  webhooks: z.array(
+    z.looseObject({ clientConfig: z.object({ service: z.looseObject({ path: z.string() }) }) }),
+  ),
 });
 const versionSchema = z.object({ minor: z.string() });
 
@@ -104,6 +111,21 @@ export class GuardedCluster {
   /** One that no webhook configuration knows. */
   startReplica(): Promise<GuardProcess> {
     return startReplica(this.api, this.#program, []);
+  }
+
+  /** The webhook configuration of a component, but with the address at which the replicas are here. */
+  async register(component: string): Promise<void> {
+    const text = await readFile(`${MANIFESTS}components/${component}/webhook.yaml`, 'utf8');
+    const configuration = configurationSchema.parse(parse(text));
+    const authorities = this.replicas.map(({ ca }) => ca).join('\n');
+    const webhooks = configuration.webhooks.map(({ clientConfig, ...rest }) => ({
+      ...rest,
+      clientConfig: {
+        url: `https://127.0.0.1:${this.#balancer.port}${clientConfig.service.path}`,
+        caBundle: Buffer.from(`${authorities}\n`).toString('base64'),
+      },
+    }));
+    await this.api.apply({ ...configuration, webhooks });
   }
 
   /** Starts an etcd cluster, a node and a pod for each member, and its EtcdGuard. */

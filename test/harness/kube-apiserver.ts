@@ -166,6 +166,11 @@ export class KubeApiserver {
     return this.#kubectl(args, '');
   }
 
+  /** As kubectl, with this on its stdin. */
+  async kubectlWith(input: string, ...args: readonly string[]): Promise<CommandResult> {
+    return this.#kubectl(args, input);
+  }
+
   /** `kubectl apply` of these objects. Throws if it fails. */
   async apply(...objects: readonly unknown[]): Promise<void> {
     const manifest = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });

@@ -80,6 +80,11 @@ export interface WatchHandlers {
   readonly deleted: (object: KubeObject) => void;
 }
 
+interface Content {
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
 export interface KubeClientOptions {
   readonly server: string;
   /** PEM */
@@ -110,6 +115,12 @@ export class KubeClient {
     return this.request('PATCH', path, patch);
   }
 
+  /** A strategic merge patch: conditions and the like are merged by their types. */
+  async merge(path: string, patch: unknown): Promise<void> {
+    const contentType = 'application/strategic-merge-patch+json';
+    await this.#text('PATCH', path, { body: patch, contentType });
+  }
+
   /** With DeleteOptions as the body. The answer may be a Status and not an object. */
   async delete(path: string, options: unknown = {}): Promise<void> {
     await this.text('DELETE', path, options);
@@ -125,8 +136,12 @@ export class KubeClient {
     return toObject(objectSchema.parse(JSON.parse(await this.text(method, path, body))));
   }
 
-  async text(method: string, path: string, body?: unknown): Promise<string> {
-    const response = await this.#open(method, path, { body });
+  text(method: string, path: string, body?: unknown): Promise<string> {
+    return this.#text(method, path, { body });
+  }
+
+  async #text(method: string, path: string, content: Content): Promise<string> {
+    const response = await this.#open(method, path, content);
     let text = '';
     for await (const chunk of response.setEncoding('utf8')) text += String(chunk);
     const code = response.statusCode ?? 0;
@@ -178,10 +193,11 @@ export class KubeClient {
   #open(
     method: string,
     path: string,
-    { body, signal }: { body?: unknown; signal?: AbortSignal },
+    { body, contentType, signal }: Content & { readonly signal?: AbortSignal },
   ): Promise<IncomingMessage> {
     const data = body === undefined ? undefined : JSON.stringify(body);
-    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const usual = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const type = contentType ?? usual;
     return new Promise((resolve, reject) => {
       const request = httpsRequest(
         new URL(path, this.#server),

@@ -53,7 +53,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
  * webhooks see what they would see.
  *
  * What it does not imitate: images, volumes, networks and probes (a pod is ready once the
- * callback has resolved); restarts (what ends stays down, as in a long crash back-off);
+ * callback has resolved and its readiness gates are True); restarts (what ends stays down, as in a long crash back-off);
  * heartbeats (no node life cycle controller may run); preStop hooks; a grace period that
  * is shortened on the way; static and mirror pods; node pressure and node shutdown.
  */
@@ -117,6 +117,7 @@ export class Kubelet {
       });
       this.#pods.set(uid, worker);
     }
+    worker.changed(pod);
     if (deletionTimestamp !== undefined) worker.terminate(pod);
   }
 
@@ -144,13 +145,25 @@ class PodWorker {
   readonly #starting: Promise<RunningPod | undefined>;
   readonly #gone = new AbortController();
   #terminating = false;
+  #gatesOpen: boolean;
+  #reported: { readonly podIP: string | undefined; readonly state: ContainerState } | undefined;
 
   constructor(pod: KubeObject, context: WorkerContext) {
     const { namespace, name } = pod.metadata;
     this.#pod = pod;
     this.#path = `/api/v1/namespaces/${namespace}/pods/${name}`;
     this.#context = context;
+    this.#gatesOpen = gatesAreOpen(pod);
     this.#starting = this.#start();
+  }
+
+  /** Somebody else has set a condition that the pod's readiness waits for. */
+  changed(pod: KubeObject): void {
+    const open = gatesAreOpen(pod);
+    if (open === this.#gatesOpen) return;
+    this.#gatesOpen = open;
+    if (this.#reported === undefined || this.#terminating) return;
+    void this.#report(this.#reported.podIP, this.#reported.state);
   }
 
   /** SIGTERM, the grace period, and then the DELETE that makes the pod go away. */
@@ -224,6 +237,7 @@ class PodWorker {
   }
 
   async #report(podIP: string | undefined, state: ContainerState): Promise<void> {
+    this.#reported = { podIP, state };
     const ready = 'running' in state;
     const containers = containersSchema.parse(this.#pod.spec?.['containers']);
     const status = {
@@ -235,7 +249,7 @@ class PodWorker {
         condition('Initialized', true),
         condition('PodScheduled', true),
         condition('ContainersReady', ready),
-        condition('Ready', ready),
+        condition('Ready', ready && this.#gatesOpen),
       ],
       containerStatuses: containers.map(({ name, image }) => ({
         name,
@@ -248,7 +262,8 @@ class PodWorker {
       })),
     };
     try {
-      await this.#context.client.patch(`${this.#path}/status`, {
+      // Conditions that are not the kubelet's stay as they are.
+      await this.#context.client.merge(`${this.#path}/status`, {
         metadata: { uid: this.#pod.metadata.uid },
         status,
       });
@@ -256,6 +271,24 @@ class PodWorker {
       // It was deleted meanwhile; the watch will say so.
     }
   }
+}
+
+const gatedSchema = z.object({
+  spec: z.looseObject({
+    readinessGates: z.array(z.object({ conditionType: z.string() })).default([]),
+  }),
+  status: z
+    .looseObject({
+      conditions: z.array(z.looseObject({ type: z.string(), status: z.string() })).default([]),
+    })
+    .default({ conditions: [] }),
+});
+
+function gatesAreOpen(pod: KubeObject): boolean {
+  const { spec, status } = gatedSchema.parse(pod);
+  return spec.readinessGates.every(({ conditionType }) =>
+    status.conditions.some(({ type, status: is }) => type === conditionType && is === 'True'),
+  );
 }
 
 type ContainerState =

@@ -14,6 +14,10 @@ export interface StatefulEtcdOptions {
   /** The last byte of the first member's loopback address; the others follow. */
   readonly firstHost: number;
   readonly podManagementPolicy?: 'OrderedReady' | 'Parallel';
+  /** More labels of the pods. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** More of the EtcdGuard's spec. */
+  readonly guard?: Readonly<Record<string, unknown>>;
   /** What runs a pod instead of `runsMembersOf`. */
   readonly run?: (etcd: EtcdCluster) => KubeletOptions['run'];
 }
@@ -111,17 +115,17 @@ export class StatefulEtcd {
   }
 
   #guard(): unknown {
-    const { name } = this.#options;
+    const { name, guard = {} } = this.#options;
     return {
       apiVersion: 'etcd-guard.io/v1alpha1',
       kind: 'EtcdGuard',
       metadata: { name, namespace: 'default' },
-      spec: { selector: { matchLabels: { app: name } } },
+      spec: { selector: { matchLabels: { app: name } }, ...guard },
     };
   }
 
   #statefulSet(): unknown {
-    const { name, podManagementPolicy = 'OrderedReady' } = this.#options;
+    const { name, podManagementPolicy = 'OrderedReady', labels: more = {} } = this.#options;
     const labels = { app: name };
     const { members } = this.etcd;
     const ports = [{ name: 'client', containerPort: members[0]?.port }];
@@ -135,7 +139,7 @@ export class StatefulEtcd {
         podManagementPolicy,
         selector: { matchLabels: labels },
         template: {
-          metadata: { labels },
+          metadata: { labels: { ...labels, ...more } },
           spec: { containers: [{ name: 'etcd', image: 'etcd:test', ports }] },
         },
       },
