@@ -25,6 +25,8 @@ export interface ActorContext {
   readonly dice: Dice;
   /** The member that leads, as far as anybody knows. */
   readonly leader: () => string | null;
+  /** Nobody deletes anything for now. */
+  readonly holds: () => boolean;
 }
 
 /** Somebody who deletes and evicts pods of etcd, one request after the other. */
@@ -37,7 +39,7 @@ export class Actor {
 
   /** Goes on until the signal. */
   async act(over: AbortSignal): Promise<void> {
-    const { dice, pods, leader } = this.#context;
+    const { dice, pods, leader, holds } = this.#context;
     while (!over.aborted) {
       await pause(dice.between(100, 1_600), over);
       const names = pods.names;
@@ -46,7 +48,7 @@ export class Actor {
       const anyone = dice.between(0, 99);
       const leading = wantsLeader ? names.find((name) => name === leader()) : undefined;
       const pod = leading ?? names[anyone % Math.max(1, names.length)];
-      if (pod === undefined || over.aborted) continue;
+      if (pod === undefined || over.aborted || holds()) continue;
       // It would not be reviewed.
       if (!pods.isTerminating(pod)) await this.do(deed, pod);
     }

@@ -2,7 +2,7 @@ import type { KubeApiserver } from '../harness/kube-apiserver.ts';
 import { etcdctl } from './clients.ts';
 import type { History } from './history.ts';
 import type { Member } from './member.ts';
-import type { Membership } from './membership.ts';
+import { explained, type Membership } from './membership.ts';
 import type { Pods } from './pods.ts';
 import type { Replicas } from './replicas.ts';
 import type { Fault } from './schedule.ts';
@@ -66,7 +66,7 @@ export class Faults {
       await undo();
       history.add({ kind: 'healed', what: fault });
     } catch (error) {
-      history.add({ kind: 'trouble', message: `${fault.kind}: ${String(error)}`.slice(0, 500) });
+      history.add({ kind: 'trouble', message: `${fault.kind}: ${explained(error)}` });
     } finally {
       clearTimeout(timer);
       this.#undone.delete(resolve);

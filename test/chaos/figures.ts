@@ -55,7 +55,7 @@ function unanswered(reviews: readonly Review[], findings: Findings): string {
 
 function reasons(reviews: readonly Review[], outcome: Review['outcome']): string {
   const those = reviews.filter((review) => review.outcome === outcome);
-  return `${those.length}: ${counted(those.map(({ reason }) => reason))}`;
+  return `${those.length}: ${counted(those.map(({ reason }) => reason || '(guards not found out)'))}`;
 }
 
 function elections(beliefs: readonly EventOf<'belief'>[]): number {

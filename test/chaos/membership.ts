@@ -4,7 +4,8 @@ import type { History } from './history.ts';
 import type { Member } from './member.ts';
 import type { Pods } from './pods.ts';
 
-const STEP_MS = 20_000;
+/** For each step; a removal has to come about, or the cluster stays larger than it was. */
+const WITHIN_MS = { add: 25_000, promote: 20_000, remove: 60_000 } as const;
 
 /** Adds a member to the cluster and takes it away again, as somebody who scales it would. */
 export class Membership {
@@ -14,6 +15,7 @@ export class Membership {
   readonly #clients: EtcdClients;
   readonly #spare: (number: number) => Promise<Member | undefined>;
   #grown = 0;
+  #adding = false;
 
   constructor(init: {
     /** Those that the cluster begins with. */
@@ -31,6 +33,14 @@ export class Membership {
     this.#spare = init.spare;
   }
 
+  /**
+   * Whether a member is just being added. Until every voter has been connected to all others for 5 s
+   * without a break, etcd refuses that: no member may be restarted meanwhile.
+   */
+  get adding(): boolean {
+    return this.#adding;
+  }
+
   /** A learner that becomes a voter after a while. Returns what removes it. */
   async grow(learnerMs: number): Promise<() => Promise<void>> {
     const member = await this.#spare(this.#grown);
@@ -38,7 +48,10 @@ export class Membership {
     this.#grown += 1;
     const old = this.#names();
     const all = [...old, member.name];
-    const id = await this.#tried('add', () => this.#add(member));
+    this.#adding = true;
+    const id = await this.#tried('add', () => this.#add(member)).finally(() => {
+      this.#adding = false;
+    });
     member.initialState = 'existing';
     member.initialCluster = [...this.#members, member]
       .map(({ name, peerUrl }) => `${name}=${peerUrl}`)
@@ -102,8 +115,8 @@ export class Membership {
     this.#pods.retire(member);
   }
 
-  #tried<T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> {
-    return until(`member ${what}`, attempt, { timeoutMs: STEP_MS, intervalMs: 500 });
+  #tried<T>(what: keyof typeof WITHIN_MS, attempt: () => Promise<T | undefined>): Promise<T> {
+    return until(`member ${what}`, attempt, { timeoutMs: WITHIN_MS[what], intervalMs: 500 });
   }
 
   #ctl(...args: readonly string[]): Promise<string> {
@@ -118,8 +131,15 @@ export class Membership {
   }
 
   #trouble(error: unknown): void {
-    this.#history.add({ kind: 'trouble', message: `grow: ${String(error)}`.slice(0, 500) });
+    this.#history.add({ kind: 'trouble', message: `grow: ${explained(error)}` });
   }
+}
+
+/** With what it came from: a step that ran out of time says there why it never came about. */
+export function explained(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const why = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${error.message}${why}`.slice(0, 800);
 }
 
 function passing(ms: number): Promise<void> {

@@ -118,6 +118,7 @@ export class Run {
       history: this.#history,
       dice: Dice.for(this.#options.seed, `round ${round} ${name}`),
       leader: () => world.leader(),
+      holds: () => world.membership.adding,
     });
   }
 

@@ -53,7 +53,7 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
   pauseGuard: 7,
   skewGuard: 3,
   pauseApi: 4,
-  grow: 3,
+  grow: 8,
 };
 const NEED_NAMESPACES: readonly FaultKind[] = ['cut', 'slow', 'loss', 'disk'];
 /** Milliseconds; the shortest and the longest. */
@@ -132,11 +132,16 @@ function fits(
   if (fault.kind === 'grow' && fault.atMs + fault.forMs > round.lengthMs) return false;
   const current = earlier.filter(({ atMs, forMs }) => atMs + forMs + SETTLE_MS > fault.atMs);
   if (current.some((one) => laneOf(one) === laneOf(fault))) return false;
+  if (fault.kind === 'grow') return !current.some(isDoneToMember);
   if (!isDoneToMember(fault)) return true;
+  if (current.some(({ kind, atMs }) => kind === 'grow' && atMs + ADDING_MS > fault.atMs))
+    return false;
   const spared = Math.floor((round.members - 1) / 2) + (mayLoseQuorum ? 1 : 0);
   return current.filter(isDoneToMember).length < spared;
 }
 
+/** etcd adds nobody unless all voters have been connected for 5 s. */
+const ADDING_MS = 9_000;
 /** Before the next thing is done to the same. */
 const SETTLE_MS = 500;
 
