@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fragment } from './guard-card.ts';
 import type { PageContent } from './page.ts';
 import type { GuardName } from './port.ts';
-import type { PageQuery } from './query.ts';
+import { writeQuery, type PageQuery } from './query.ts';
 
 /** What streams show, and how they hear of news. */
 export interface StreamsContext {
@@ -16,8 +16,8 @@ export interface StreamsContext {
 }
 
 const EVERY_MS = 1_000;
-/** What comes together goes together. */
-const TOGETHER_MS = 50;
+/** What comes together goes together: where reviews are many, the table of decisions is news all the time. */
+const TOGETHER_MS = 250;
 const MOST_STREAMS = 50;
 /** Whoever reads so slowly gets the next picture later, and after ten times that none. */
 const BEHIND_BYTES = 256 * 1_024;
@@ -69,7 +69,7 @@ export class EventStreams {
       if (this.#open.size === 0) this.#rest();
     });
     this.#run();
-    this.#tick(stream);
+    this.#tick(stream, this.#context);
   }
 
   stop(): void {
@@ -79,12 +79,14 @@ export class EventStreams {
 
   #run(): void {
     this.#timer ??= setInterval(() => {
-      for (const stream of this.#open) this.#tick(stream);
+      const context = this.#sharing();
+      for (const stream of this.#open) this.#tick(stream, context);
     }, EVERY_MS);
     this.#forget ??= this.#context.onChanged(() => {
       this.#soon ??= setTimeout(() => {
         this.#soon = null;
-        for (const stream of this.#open) stream.send(this.#context, 'news');
+        const context = this.#sharing();
+        for (const stream of this.#open) stream.send(context, 'news');
       }, TOGETHER_MS);
     });
   }
@@ -98,9 +100,21 @@ export class EventStreams {
     this.#forget = null;
   }
 
-  #tick(stream: Stream): void {
-    const { guards } = stream.send(this.#context, 'alive');
-    this.#context.freshen(guards.guards);
+  #tick(stream: Stream, context: StreamsContext): void {
+    const { guards } = stream.send(context, 'alive');
+    context.freshen(guards.guards);
+  }
+
+  /** The same, for one moment: most look at the same page, and reviews wait while it is made. */
+  #sharing(): StreamsContext {
+    const made = new Map<string, PageContent>();
+    const content = (query: PageQuery): PageContent => {
+      const key = writeQuery(query);
+      const shared = made.get(key) ?? this.#context.content(query);
+      made.set(key, shared);
+      return shared;
+    };
+    return { ...this.#context, content };
   }
 }
 

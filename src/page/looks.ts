@@ -88,9 +88,17 @@ export class Looks {
     const entry = this.#entries.get(key) ?? { last: null, startedAt: -Infinity, running: null };
     this.#entries.delete(key);
     this.#entries.set(key, entry);
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size > REMEMBERED && oldest !== undefined) this.#entries.delete(oldest);
+    if (this.#entries.size > REMEMBERED) this.#forgetOldest(key);
     return entry;
+  }
+
+  /** One that waits for its turn is still wanted: forgotten, it would be put into the queue again. */
+  #forgetOldest(wanted: string): void {
+    for (const [key, { running }] of this.#entries) {
+      if (running !== null || key === wanted) continue;
+      this.#entries.delete(key);
+      return;
+    }
   }
 
   async #look(guard: GuardName, entry: Entry): Promise<void> {

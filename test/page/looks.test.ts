@@ -101,6 +101,20 @@ describe('looks', () => {
     expect(looks.get(named('never'))).toBeNull();
   });
 
+  it('wait once for their turn, however many more are watched than are remembered', async () => {
+    const source = new Source();
+    const looks = looksAt(source);
+    for (let second = 0; second < 30; second += 1) {
+      void looks.freshen(names(300), 900);
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    // 20 a second: whoever still waits has had its turn after a quarter of a minute.
+    await vi.advanceTimersByTimeAsync(15_000);
+    const { length } = source.asked;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(source.asked).toHaveLength(length);
+  });
+
   it('are forgotten where nobody has asked for them lately', async () => {
     const looks = looksAt(new Source(), 1_000);
     await looks.freshen(names(200), 1_000);
