@@ -54,6 +54,9 @@ if [ -n "$failed" ]; then
   exit 1
 fi
 
+# Injection (deploy/webhook/components/injection), where it was added: pods are made as they are from now on.
+run 'the mutating webhook configuration' delete mutatingwebhookconfiguration etcd-guard-injection --ignore-not-found
+
 # The companion floor (deploy/webhook/components/role-floor), where it was added.
 for type in validatingadmissionpolicybinding validatingadmissionpolicy; do
   if serves "$type"; then run "the $type" delete "$type" leader-floor.etcd-guard.io --ignore-not-found; fi
@@ -61,7 +64,8 @@ done
 
 run 'the namespace etcd-guard' delete namespace etcd-guard --ignore-not-found
 run 'the cluster-wide rights' delete clusterrolebinding,clusterrole --ignore-not-found \
-  etcd-guard etcd-guard-certificate etcd-guard-role-labels etcd-guard-locks etcd-guard-locks-webhook
+  etcd-guard etcd-guard-certificate etcd-guard-role-labels etcd-guard-injection \
+  etcd-guard-locks etcd-guard-locks-webhook
 
 if [ -z "$keep_guards" ]; then
   run 'the rights to Secrets' delete rolebinding,role -A --field-selector=metadata.name=etcd-guard-secrets

@@ -64,6 +64,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
   --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,
                             for policies that can't ask etcd; needs the right to patch pods
+  --injection               give new pods what their guard's spec.inject names, at /mutate, and keep
+                            their readiness gates; needs the component injection (docs/injection.md)
 
 Examples:
   # Guards from a file, on any free ports of this machine; makes itself a certificate

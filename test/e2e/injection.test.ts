@@ -77,15 +77,6 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       await cluster?.stop();
     });
 
-    function guard(app: string, injection?: object, name = app): unknown {
-      return {
-        apiVersion: 'etcd-guard.io/v1alpha1',
-        kind: 'EtcdGuard',
-        metadata: { name, namespace: 'default' },
-        spec: { selector: { matchLabels: { app } }, ...(injection && { inject: injection }) },
-      };
-    }
-
     /** kubectl create of a pod that asks, unless its labels say otherwise. */
     function create(
       name: string,
@@ -215,6 +206,11 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       expect(object.metadata.labels).toEqual({ app, ...ASKING });
     });
 
+    async function condition(pod: string, type: string) {
+      const { status } = await api.admin.get(`${PODS}/${pod}`);
+      return conditionsSchema.parse(status).conditions.find((one) => one.type === type);
+    }
+
     describe('a rolling update of pods with the gate', () => {
       let db: StatefulEtcd;
       /** By member: the process that has not yet caught up. */
@@ -315,11 +311,6 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         );
       }
 
-      async function condition(pod: string, type: string) {
-        const { status } = await api.admin.get(`${PODS}/${pod}`);
-        return conditionsSchema.parse(status).conditions.find((one) => one.type === type);
-      }
-
       async function readiness(pod: string) {
         const containers = (await condition(pod, 'ContainersReady'))?.status;
         return { containers, pod: (await condition(pod, 'Ready'))?.status };
@@ -364,6 +355,15 @@ const LONG = { timeoutMs: 90_000 };
 const LAG = 20;
 const ENTRIES = 1_000;
 const AT_ONCE = 50;
+
+function guard(app: string, injection?: object, name = app): unknown {
+  return {
+    apiVersion: 'etcd-guard.io/v1alpha1',
+    kind: 'EtcdGuard',
+    metadata: { name, namespace: 'default' },
+    spec: { selector: { matchLabels: { app } }, ...(injection && { inject: injection }) },
+  };
+}
 
 /** Lets a process run for a few milliseconds in a hundred, until it is stopped. */
 function crawl(process: ManagedProcess): { stop(): void } {

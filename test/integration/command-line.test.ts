@@ -1,17 +1,21 @@
 import { execa } from 'execa';
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
 import packageJson from '../../package.json' with { type: 'json' };
+import { CertificateAuthority } from '../harness/certificates.ts';
 import { startEtcdCluster, type CommandResult, type EtcdCluster } from '../harness/etcd-cluster.ts';
 import { guardFile, guardFor } from '../harness/guard-process.ts';
 import { freePort, silentListener } from '../harness/loopback.ts';
 import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
 import { lacksBinary } from '../harness/require-binary.ts';
+import { until } from '../harness/until.ts';
 
 async function etcdGuard(...args: readonly string[]): Promise<CommandResult> {
   const result = await execa(process.execPath, [inject('program'), ...args], {
@@ -118,6 +122,11 @@ describe('usage', () => {
       'labels on pods that files name',
       ['serve', '--guards=guards.yaml', '--role-labels'],
       'etcd-guard: --guards and --role-labels exclude each other\nTry: etcd-guard serve --help\n',
+    ],
+    [
+      'files for the pods of a cluster',
+      ['serve', '--guards=guards.yaml', '--injection'],
+      'etcd-guard: --guards and --injection exclude each other\nTry: etcd-guard serve --help\n',
     ],
     [
       'a check by files and by a cluster',
@@ -272,6 +281,39 @@ spec: {}
 });
 
 describe('serve', () => {
+  it('goes on when nobody reads its log any more, and ends when it is asked to', async () => {
+    const file = await written('unread.yaml', guardFile(NOBODY));
+    const certificate = await (
+      await CertificateAuthority.create('unread')
+    ).issueFiles(directory.path, 'unread', { commonName: 'etcd-guard', names: ['127.0.0.1'] });
+    const options = [
+      `--guards=${file}`,
+      '--listen=127.0.0.1:0',
+      '--metrics-listen=127.0.0.1:0',
+      '--shutdown-delay=0s',
+      // So that all that it logs is read before nobody reads.
+      `--tls-cert=${certificate.certFile}`,
+      `--tls-key=${certificate.keyFile}`,
+    ];
+    const serving = spawn(process.execPath, [inject('program'), 'serve', ...options], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+    });
+    const ended = once(serving, 'exit');
+    const http = await until('it listens', async () => {
+      for await (const line of createInterface({ input: serving.stdout })) {
+        const at = /"http":"([^"]+)","msg":"listening"/.exec(line)?.[1];
+        if (at !== undefined) return at;
+      }
+      return undefined;
+    });
+    serving.stdout.destroy();
+    expect((await fetch(`http://${http}/healthz`)).status).toBe(200);
+    serving.kill('SIGTERM');
+    expect(await ended).toStrictEqual([0, null]);
+  });
+
   it('exits with 1 when its port is taken, and names it', async () => {
     const server = createServer().listen(await freePort(), '127.0.0.1');
     await once(server, 'listening');

@@ -1,9 +1,15 @@
 import { createInjectionHandler } from '../../injection/answer.ts';
+import type { KubernetesApi } from '../../kubernetes/api/api.ts';
 import { InjectionReader } from '../../kubernetes/injection/injection-reader.ts';
 import type { Capability, CapabilityContext } from './capability.ts';
 
+/** What injection uses of its context. */
+interface InjectionServing extends Pick<CapabilityContext, 'log' | 'webhookConfiguration'> {
+  readonly api: Pick<KubernetesApi, 'get' | 'list'>;
+}
+
 /** What new pods are given, as EtcdGuards name it. */
-export function serveInjection({ api, log, webhookConfiguration }: CapabilityContext): Capability {
+export function serveInjection({ api, log, webhookConfiguration }: InjectionServing): Capability {
   const handle = createInjectionHandler({
     source: new InjectionReader(api),
     observer: {
