@@ -1,3 +1,5 @@
+import type { EventEmitter } from 'node:events';
+import type { Server as PlainServer } from 'node:http';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -23,13 +25,15 @@ interface Connection {
  * that never sent anything as busy, so closing the idle ones would wait for it. Of more than `most`
  * the one goes that has been open longest without use, or else the newest.
  */
-export function trackConnections(server: Server, most: number): Connections {
+export function trackConnections(server: Server | PlainServer, most = Infinity): Connections {
   const open = new Map<string, Connection>();
   const retired = new WeakSet<Socket>();
   function track(socket: Socket): void {
     // The TLS socket replaces the raw one: there is no public link between the two.
     const peer = `${socket.remoteAddress}|${socket.remotePort}`;
     const connection = { socket, sinceMs: performance.now() };
+    // Set anew, it would keep the place of the raw socket.
+    open.delete(peer);
     open.set(peer, connection);
     socket.once('close', () => {
       if (open.get(peer) === connection) open.delete(peer);
@@ -51,8 +55,9 @@ export function trackConnections(server: Server, most: number): Connections {
       if (sinceMs <= before && isUnused(socket)) socket.destroy();
     }
   }
-  server.on('connection', track);
-  server.on('secureConnection', track);
+  const emitter: EventEmitter = server;
+  emitter.on('connection', track);
+  emitter.on('secureConnection', track);
   return {
     closeUnused,
     retire() {

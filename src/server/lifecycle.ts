@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { trackConnections, type Connections } from './connections.ts';
 import { type ListenAddress, formatAddress, listenOn } from './listen.ts';
 import type { WebhookServer } from './webhook-server.ts';
 
@@ -36,6 +37,7 @@ const UNUSED_MS = 1_000;
 /** Binds both ports, or neither: throws a ServerError that names the address at fault. */
 export async function startServers(setup: ServerSetup): Promise<RunningServers> {
   const { webhook, observability } = setup;
+  const open = trackConnections(observability);
   const https = await listenOn(webhook.server, setup.listen);
   try {
     const http = await listenOn(observability, setup.metricsListen);
@@ -44,7 +46,7 @@ export async function startServers(setup: ServerSetup): Promise<RunningServers> 
       https: formatAddress(https),
       http: formatAddress(http),
       shutdown(delayMs, deadlineMs = DEADLINE_MS) {
-        stopping ??= stop(setup, delayMs, deadlineMs);
+        stopping ??= stop({ ...setup, open }, delayMs, deadlineMs);
         return stopping;
       },
     };
@@ -54,8 +56,12 @@ export async function startServers(setup: ServerSetup): Promise<RunningServers> 
   }
 }
 
-async function stop(setup: ServerSetup, delayMs: number, deadlineMs: number): Promise<void> {
-  const { webhook, observability } = setup;
+/** `open` are connections to the metrics port. */
+async function stop(
+  { webhook, observability, open }: ServingServers & { readonly open: Connections },
+  delayMs: number,
+  deadlineMs: number,
+): Promise<void> {
   webhook.drain();
   if (delayMs > 0) await sleep(delayMs);
   await closeWebhook(webhook, deadlineMs);
@@ -64,7 +70,8 @@ async function stop(setup: ServerSetup, delayMs: number, deadlineMs: number): Pr
     observability.close(() => {
       resolve();
     });
-    observability.closeAllConnections();
+    // With TLS, also those whose handshake has not ended: Node's own list lacks them.
+    open.closeAll();
   });
 }
 

@@ -112,7 +112,8 @@ export function createObservabilityServer(options: ObservabilityOptions): Server
   };
   const { certificate } = options;
   if (certificate === undefined) return createServer(limits, app);
-  return createTlsServer({ ...limits, ...secureContextOf(certificate) }, app);
+  const handshake = { handshakeTimeout: SLOW_SENDER_MS };
+  return createTlsServer({ ...limits, ...handshake, ...secureContextOf(certificate) }, app);
 }
 
 function signpost(version: string, readiness: Readiness): string {

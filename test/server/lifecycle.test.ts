@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { Agent } from 'node:https';
 import { describe, expect, it } from 'vitest';
@@ -144,6 +145,24 @@ describe('shutdown', () => {
     });
     await stopping.promise;
   });
+
+  it('does not wait for a handshake on the metrics port', async () => {
+    const certificate = await selfSignedCertificate();
+    const webhook = new WebhookServer({ certificate, handle: async () => OK });
+    const observability = createObservabilityServer({
+      metrics: { exposition: async () => ({ contentType: 'text/plain', body: '' }) },
+      readiness: createReadiness(webhook),
+      version: '0',
+      certificate,
+    });
+    const running = await startServers({ webhook, observability, listen: ANY, metricsListen: ANY });
+    const accepted = once(observability, 'connection');
+    const silent = connectTcp(portOf(running.http), '127.0.0.1');
+    silent.on('error', () => undefined).resume();
+    await accepted;
+    await running.shutdown(0);
+    await expect.poll(() => silent.closed, { timeout: 3_000 }).toBe(true);
+  }, 5_000);
 
   it('ends idle connections at once', async () => {
     const started = await start();

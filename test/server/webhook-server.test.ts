@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { Agent } from 'node:https';
 import { connect as connectTcp } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Reply } from '../../src/admission/response.ts';
 import type { ReviewContext } from '../../src/admission/review.ts';
@@ -383,6 +385,27 @@ describe('a slow sender', () => {
     connection.socket.write(`${HEAD}Content-Length: 2\r\n\r\n{}`);
     await expect.poll(() => connection.text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     connection.socket.destroy();
+  });
+
+  it('closes one whose handshake has not ended before one that is ready, whichever came first', async () => {
+    const small = await startWebhook({ limits: { connections: 2 } });
+    const { server } = small.webhook;
+    async function open() {
+      const accepted = once(server, 'connection');
+      const socket = connectTcp(small.port, '127.0.0.1').on('error', () => undefined);
+      await accepted;
+      return socket;
+    }
+    const early = await open();
+    const silent = (await open()).resume();
+    const secured = once(server, 'secureConnection');
+    const ready = connectTls({ socket: early, rejectUnauthorized: false }).resume();
+    await secured;
+    const last = await open();
+    await expect.poll(() => silent.closed, { timeout: 3_000 }).toBe(true);
+    expect(ready.closed).toBe(false);
+    last.destroy();
+    await small.close();
   });
 
   it('leaves unused connections to the idle time', async () => {
