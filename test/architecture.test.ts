@@ -99,7 +99,7 @@ describe('the layout of src', () => {
       guards: ['api'],
       injection: ['api', 'guards'],
       status: ['api', 'guards', 'injection'],
-      locks: ['api', 'guards'],
+      locks: ['api', 'guards', 'status'],
       events: ['api', 'guards'],
     };
     const part = (file: string) => file.split('/')[1] ?? '';

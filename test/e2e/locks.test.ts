@@ -2,6 +2,7 @@ import { execa } from 'execa';
 import { readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { z } from 'zod';
 import { consoleSteps, blocksOf } from '../harness/console.ts';
 import type { CommandResult } from '../harness/etcd-cluster.ts';
 import { LockedCluster, LOCK_WEBHOOK } from '../harness/locked-cluster.ts';
@@ -99,6 +100,10 @@ class Room {
     return room;
   }
 
+  get admin(): KubeClient {
+    return this.#cluster.api.admin;
+  }
+
   kubectl(...args: readonly string[]): Promise<CommandResult> {
     return this.#cluster.api.kubectl(`--namespace=${this.name}`, ...args);
   }
@@ -138,6 +143,35 @@ class Room {
 }
 
 const DONE = { exitCode: 0 };
+
+const statusSchema = z.object({
+  denials: z.number().optional(),
+  conditions: z
+    .array(
+      z.object({ type: z.string(), status: z.string(), reason: z.string(), message: z.string() }),
+    )
+    .default([]),
+});
+
+/** The condition of this type as `status reason: message`, once it has this reason. */
+function condition(
+  room: Room,
+  name: string,
+  [type, reason]: readonly [type: string, reason: string],
+): Promise<string> {
+  const path = `/apis/etcd-guard.io/v1alpha1/namespaces/${room.name}/exclusivelocks/${name}`;
+  return until(
+    `${type} of ${name} is ${reason}`,
+    async () => {
+      const { status } = await room.admin.get(path);
+      const { conditions } = statusSchema.parse(status);
+      const found = conditions.find((one) => one.type === type);
+      if (found?.reason === reason) return `${found.status} ${reason}: ${found.message}`;
+      throw new Error(JSON.stringify(status));
+    },
+    { timeoutMs: 45_000 },
+  );
+}
 
 async function rejection(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
@@ -374,6 +408,94 @@ describe.skipIf(await lacksKubernetes())(
       }
       return sums;
     }
+
+    describe('their status', () => {
+      it('tells what they hold, whom they let pass, and whom they have refused', async () => {
+        const room = await Room.open(
+          cluster,
+          'shown',
+          configMap('shown', 'one'),
+          configMap('shown', 'two'),
+          deployment('shown', 'my-app'),
+          configMap('shown', 'other', { labels: {} }),
+          lock('shown', 'red', { until: '2099-01-01T00:00:00Z' }),
+        );
+        expect(await condition(room, 'red', ['InForce', 'Enforced'])).toBe(
+          'True Enforced: changes by others are refused',
+        );
+        expect(await condition(room, 'red', ['Counted', 'NotCounted'])).toBe(
+          'False NotCounted: matched leaves out secrets (no right to list them); these are locked all the same',
+        );
+        for (const name of ['one', 'two', 'one', 'two']) {
+          const as = ['--as=oidc:alice', MASTERS];
+          expect(await room.kubectl('label', 'cm', name, 'a=b', ...as)).toMatchObject({
+            exitCode: 1,
+          });
+        }
+        const { stdout } = await room.kubectl('get', 'exclusivelocks');
+        const [header = '', row = ''] = stdout.split('\n');
+        expect(header.split(/\s{2,}/)).toEqual([
+          'NAME',
+          'MATCHED',
+          'EXCLUSIVE',
+          'UNTIL',
+          'AGE',
+          'REASON',
+        ]);
+        expect(row).toMatch(
+          /^red +3 +ServiceAccount shown\/jonny-op +2099-01-01T00:00:00Z +\d+s *$/,
+        );
+        const path = '/apis/etcd-guard.io/v1alpha1/namespaces/shown/exclusivelocks/red';
+        // API servers may ask twice about one request.
+        const counted = Object.values(await denials('shown')).reduce((sum, one) => sum + one, 0);
+        expect(counted).toBeGreaterThanOrEqual(4);
+        await until('all denials are written down', async () => {
+          const { status } = await cluster.api.admin.get(path);
+          return statusSchema.parse(status).denials === counted;
+        });
+        expect((await cluster.api.admin.get(path)).status).toMatchObject({
+          lastDenied: { user: 'oidc:alice', resource: 'configmaps', name: 'two' },
+        });
+      });
+
+      it('gives a verdict on locks that hold less than they look', async () => {
+        const impossible = {
+          matchLabels: RED,
+          matchExpressions: [{ key: 'aura', operator: 'DoesNotExist' }],
+        };
+        const room = await Room.open(
+          cluster,
+          'verdicts',
+          configMap('verdicts', 'held'),
+          lock('verdicts', 'impossible', { selector: impossible }),
+          lock('verdicts', 'unknown', { resources: ['statefulsets', 'gizmos.example.com'] }),
+          lock('verdicts', 'unasked', { resources: ['endpoints', 'pods'] }),
+          lock('verdicts', 'over', { until: '2020-01-01T00:00:00Z' }),
+        );
+        expect(await condition(room, 'impossible', ['Accepted', 'ImpossibleSelector'])).toBe(
+          'False ImpossibleSelector: spec.selector: no object can meet all that it asks of the label aura; so the lock holds nothing',
+        );
+        expect(await condition(room, 'unknown', ['Accepted', 'UnknownResource'])).toBe(
+          'False UnknownResource: the API server serves no such resource in namespaces: statefulsets (is statefulsets.apps meant?), gizmos.example.com',
+        );
+        expect(await condition(room, 'unasked', ['InForce', 'ResourceNotAsked'])).toBe(
+          'False ResourceNotAsked: the rules of ValidatingWebhookConfiguration etcd-guard-locks do not name endpoints, so changes of these are not held against the lock: add them there',
+        );
+        expect(await condition(room, 'over', ['InForce', 'Expired'])).toMatch(
+          /^False Expired: it ended at 2020-01-01T00:00:00.000Z/,
+        );
+        expect(await room.kubectl('label', 'cm', 'held', 'a=b')).toMatchObject(DONE);
+      });
+
+      it('names the label that a namespace lacks', async () => {
+        const room = await Room.open(cluster, 'unlabelled');
+        await cluster.api.kubectl('label', 'namespace', 'unlabelled', 'etcd-guard.io/lock-');
+        await cluster.api.apply(lock('unlabelled', 'red'));
+        expect(await condition(room, 'red', ['InForce', 'NamespaceNotLabelled'])).toBe(
+          'False NamespaceNotLabelled: namespace unlabelled is not labelled etcd-guard.io/lock=enabled, so no change there is held against the lock: kubectl label namespace unlabelled etcd-guard.io/lock=enabled',
+        );
+      });
+    });
 
     describe('what keeps the cluster alive passes', () => {
       const LOCKED = { operations: ['CREATE', 'UPDATE', 'DELETE'], exclusive: [] };

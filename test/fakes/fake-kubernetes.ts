@@ -41,6 +41,7 @@ const KINDS: Readonly<Record<string, { readonly prefix: string; readonly plural:
     prefix: '/apis/admissionregistration.k8s.io/v1',
     plural: 'validatingwebhookconfigurations',
   },
+  ExclusiveLock: { prefix: '/apis/etcd-guard.io/v1alpha1', plural: 'exclusivelocks' },
   EtcdGuard: { prefix: '/apis/etcd-guard.io/v1alpha1', plural: 'etcdguards' },
   Lease: { prefix: '/apis/coordination.k8s.io/v1', plural: 'leases' },
 };

@@ -2,6 +2,7 @@ import type { Announce } from '../../admission/announce.ts';
 import type { Registration } from '../../certificates/trusting-configuration.ts';
 import type { CapabilityName } from '../../config.ts';
 import type { KubernetesApi } from '../../kubernetes/api/api.ts';
+import type { ResourceDiscovery } from '../../kubernetes/api/discovery.ts';
 import type { ReviewHandler } from '../../server/webhook-server.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Recorder } from '../../telemetry/recorder.ts';
@@ -23,6 +24,7 @@ export interface Capability {
 /** What a capability is made from. */
 export interface CapabilityContext {
   readonly api: KubernetesApi;
+  readonly discovery: ResourceDiscovery;
   readonly announce: Announce;
   readonly recorder: Recorder;
   readonly log: Logger;

@@ -55,6 +55,7 @@ export async function openCluster(
   const mayWrite = (): boolean => status?.mayWrite() ?? false;
   const capabilities = await openCapabilities(context.capabilities, {
     api,
+    discovery: api,
     announce,
     recorder,
     log: context.log,

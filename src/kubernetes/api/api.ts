@@ -29,6 +29,8 @@ export interface Resource {
 export interface ListOptions {
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Of the objects nothing but their metadata is asked for. */
+  readonly metadataOnly?: boolean;
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   type WatchEvents,
 } from './api.ts';
 import { CredentialSource } from './credentials.ts';
+import { discover, type ResourceDiscovery, type ServedResource } from './discovery.ts';
 import { dryRun, dryRunSubject, type DryRunAnswer, type DryRunRequest } from './dry-run.ts';
 import type { ClusterAccess } from './kube-config.ts';
 import { Deadline, readAnswer, Transport, type Call } from './transport.ts';
@@ -35,7 +36,7 @@ import {
 } from './watch.ts';
 
 /** A connection to an API server, and what its configuration says besides. */
-export interface KubernetesConnection extends KubernetesApi {
+export interface KubernetesConnection extends KubernetesApi, ResourceDiscovery {
   /** Its URL, as messages name it. */
   readonly server: string;
   /** Where the configuration says we are; null where it doesn't. */
@@ -57,6 +58,7 @@ export async function connectKubernetes(
 }
 
 const PAGE = 500;
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 /** For the list that a watch begins with, all its pages together. */
 const WATCH_LIST_MS = 60_000;
 /** Until a watch's first byte: the API server sends the head at once. */
@@ -183,6 +185,19 @@ class ClientNodeApi implements KubernetesConnection {
     );
   }
 
+  served(group: string, withinMs: number): Promise<ReadonlyMap<string, ServedResource> | null> {
+    const prefix = group === '' ? '/api/v1' : `/apis/${group}`;
+    const subject: Subject = { verb: 'get', resource: { prefix, plural: 'API', namespace: null } };
+    return this.#within(subject, withinMs, (deadline) =>
+      discover(group, async (path) => {
+        const answer = await this.#transport.exchange({ subject, method: 'GET', path }, deadline);
+        if (answer.status === 404) return null;
+        if (answer.status >= 300) throw refusal(subject, answer);
+        return answer;
+      }),
+    );
+  }
+
   watch(resource: Resource, options: ListOptions, events: WatchEvents): { stop(): void } {
     if (this.#closed) return { stop: () => undefined };
     const subject: Subject = { verb: 'list', resource };
@@ -249,14 +264,17 @@ class ClientNodeApi implements KubernetesConnection {
 
   async #listAll(subject: Subject, options: ListOptions, deadline: Deadline): Promise<Listed> {
     const objects: KubernetesObject[] = [];
-    let query: Query = { ...options, limit: PAGE };
+    const narrowed = narrowing(options);
+    const accept = options.metadataOnly === true ? { accept: METADATA_ONLY } : {};
+    let query: Query = { ...narrowed, limit: PAGE };
     for (;;) {
       const path = pathOf(subject.resource) + queryOf(query);
-      const answer = await this.#transport.exchange({ subject, method: 'GET', path }, deadline);
+      const call: Call = { subject, method: 'GET', path, ...accept };
+      const answer = await this.#transport.exchange(call, deadline);
       if (answer.status === 410 && query['continue'] !== undefined) {
         // The snapshot of the first page is gone. In one piece a list can't expire again.
         objects.length = 0;
-        query = { ...options };
+        query = { ...narrowed };
         continue;
       }
       const page = listIn(subject, answer);
@@ -273,7 +291,7 @@ class ClientNodeApi implements KubernetesConnection {
   ): AsyncGenerator<WatchedEvent> {
     const subject: Subject = { verb: 'watch', resource };
     const query: Query = {
-      ...options,
+      ...narrowing(options),
       watch: true,
       allowWatchBookmarks: true,
       resourceVersion,
@@ -334,6 +352,13 @@ function pathOf({ prefix, plural, namespace }: Resource, name?: string): string 
   const place = namespace === null ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
   const which = name === undefined ? '' : `/${encodeURIComponent(name)}`;
   return `${prefix}${place}/${plural}${which}`;
+}
+
+function narrowing({ labelSelector, fieldSelector }: ListOptions): Query {
+  return {
+    ...(labelSelector !== undefined && { labelSelector }),
+    ...(fieldSelector !== undefined && { fieldSelector }),
+  };
 }
 
 function queryOf(query: Query): string {

@@ -15,6 +15,8 @@ export interface Call {
   readonly body?: unknown;
   /** Of the body; else JSON, and for a PATCH a JSON merge patch. */
   readonly contentType?: string;
+  /** Instead of plain JSON. */
+  readonly accept?: string;
 }
 
 /** The time that a method was given, over all that it does. */
@@ -145,7 +147,7 @@ export class Transport {
   }
 
   #request(
-    { method, path, contentType }: Call,
+    { method, path, contentType, accept = 'application/json' }: Call,
     body: string | null,
     { agent, headers }: Credentials,
   ): ClientRequest {
@@ -162,7 +164,7 @@ export class Transport {
       path: `${pathname.replace(/\/+$/, '')}${path}`,
       headers: {
         ...headers,
-        accept: 'application/json',
+        accept,
         'user-agent': 'etcd-guard',
         // Of a DELETE Node would send no length, and the server would take its body for a request.
         ...(body !== null && {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { contradiction } from '../../guards/label-selector.ts';
 import {
-  isSatisfiable,
   labelKey,
   labelSelector,
   labelValue,
@@ -91,7 +91,12 @@ export const lockSpec = z.strictObject({
     .max(3)
     .refine(areDifferent, TWICE)
     .default(['UPDATE', 'DELETE']),
-  selector: selector.superRefine(isSatisfiable),
+  selector: selector.superRefine((given, context) => {
+    const key = contradiction(given);
+    if (key === null) return;
+    const message = `no object can meet all that it asks of the label ${key}`;
+    context.addIssue({ code: 'custom', message, input: given });
+  }),
   resources: z
     .array(resource)
     .min(1)

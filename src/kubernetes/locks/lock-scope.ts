@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { matchesLabels, unmetBy, type LabelSelector } from '../../guards/label-selector.ts';
+import { labelSelector } from '../../guards/schema.ts';
+import type { Lock } from '../../locks/lock.ts';
+import type { KubernetesObject } from '../api/api.ts';
+
+/** What a webhook configuration has the API server ask about changes. */
+export interface LockScope {
+  readonly configuration: string;
+  /** null: it can't be read, and is taken to be the one that is shipped. */
+  readonly webhooks: readonly AskingWebhook[] | null;
+}
+
+interface AskingWebhook {
+  readonly namespaceSelector: LabelSelector;
+  readonly rules: readonly Rule[];
+}
+
+/** Why a lock holds less than it looks, or nothing, in a sentence without its full stop. */
+export interface NotHeld {
+  readonly reason: 'WebhookNotRegistered' | 'NamespaceNotLabelled' | 'ResourceNotAsked';
+  readonly message: string;
+}
+
+const rule = z.object({
+  apiGroups: z.array(z.string()).default([]),
+  operations: z.array(z.string()).default([]),
+  resources: z.array(z.string()).default([]),
+});
+type Rule = z.output<typeof rule>;
+
+const configurationSchema = z.object({
+  webhooks: z
+    .array(
+      z.object({
+        rules: z.array(rule).default([]),
+        namespaceSelector: labelSelector.default({}),
+      }),
+    )
+    .default([]),
+});
+
+/** null is a configuration that is not there. */
+export function lockScopeOf(object: KubernetesObject | null, configuration: string): LockScope {
+  if (object === null) return { configuration, webhooks: [] };
+  return { configuration, webhooks: configurationSchema.safeParse(object).data?.webhooks ?? null };
+}
+
+/** null: changes of everything that the lock names are held against it. */
+export function notHeld(
+  { configuration, webhooks }: LockScope,
+  lock: Lock,
+  namespaceLabels: Readonly<Record<string, string>>,
+): NotHeld | null {
+  if (webhooks === null) return null;
+  const asking = webhooks.filter(({ rules }) =>
+    lock.resources.some((resource) => isAsked(rules, resource, lock)),
+  );
+  if (asking.length === 0 && webhooks.length === 0) {
+    const message = `there is no ValidatingWebhookConfiguration ${configuration}, so no change is held against the lock: add the component exclusive-locks`;
+    return { reason: 'WebhookNotRegistered', message };
+  }
+  const here = asking.filter(({ namespaceSelector }) =>
+    matchesLabels(namespaceSelector, namespaceLabels),
+  );
+  const [first] = asking;
+  if (first !== undefined && here.length === 0) {
+    return { reason: 'NamespaceNotLabelled', message: notLabelled(first, lock, namespaceLabels) };
+  }
+  const unasked = lock.resources.filter(
+    (resource) => !here.some(({ rules }) => isAsked(rules, resource, lock)),
+  );
+  if (unasked.length === 0) return null;
+  const message = `the rules of ValidatingWebhookConfiguration ${configuration} do not name ${unasked.join(', ')}, so changes of these are not held against the lock: add them there`;
+  return { reason: 'ResourceNotAsked', message };
+}
+
+function notLabelled(
+  { namespaceSelector }: AskingWebhook,
+  { namespace }: Lock,
+  labels: Readonly<Record<string, string>>,
+): string {
+  const wanted = unmetBy(labels, namespaceSelector).flatMap(({ key, operator, values = [] }) =>
+    operator === 'In' || operator === 'Exists' ? [`${key}=${values[0] ?? 'enabled'}`] : [],
+  );
+  const so = 'so no change there is held against the lock';
+  if (wanted.length === 0) {
+    return `namespace ${namespace} is left out by the webhook's namespaceSelector, ${so}`;
+  }
+  const overwrite = wanted.some((one) => Object.hasOwn(labels, one.split('=')[0] ?? ''));
+  const command = `kubectl label namespace ${namespace}${overwrite ? ' --overwrite' : ''}`;
+  return `namespace ${namespace} is not labelled ${wanted.join(', ')}, ${so}: ${command} ${wanted.join(' ')}`;
+}
+
+function isAsked(rules: readonly Rule[], resource: string, { operations }: Lock): boolean {
+  const [plural = '', ...rest] = resource.split('.');
+  const group = rest.join('.');
+  return operations.every((operation) =>
+    rules.some(
+      (one) =>
+        has(one.apiGroups, group) &&
+        has(one.operations, operation) &&
+        (has(one.resources, plural) || one.resources.includes('*/*')),
+    ),
+  );
+}
+
+function has(all: readonly string[], wanted: string): boolean {
+  return all.includes('*') || all.includes(wanted);
+}
