@@ -6,8 +6,11 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 /** One of `LOG_LEVELS`. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** JSON lines on stdout, or wherever `to` leads; errors are logged by code and message, never with a stack. */
-export function createLogger(level: LogLevel, to?: DestinationStream): Logger {
+/**
+ * Lines of JSON; errors are logged by code and message, never with a stack. Where they go is always
+ * told: pino's own way to stdout tries for ever at exit once nobody reads it any more.
+ */
+export function createLogger(level: LogLevel, to: DestinationStream): Logger {
   const options = {
     level,
     base: null,
@@ -15,7 +18,7 @@ export function createLogger(level: LogLevel, to?: DestinationStream): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
   };
-  return to === undefined ? pino(options) : pino(options, to);
+  return pino(options, to);
 }
 
 function describeError(error: unknown): unknown {
@@ -24,4 +27,4 @@ function describeError(error: unknown): unknown {
   return { name: error.name, message: error.message, ...code };
 }
 
-export type { Logger } from 'pino';
+export type { DestinationStream, Logger } from 'pino';

@@ -8,7 +8,7 @@ import { startServers } from '../../server/lifecycle.ts';
 import { createObservabilityServer } from '../../server/observability-server.ts';
 import { createReadiness } from '../../server/readiness.ts';
 import { WebhookServer, type WebhookOptions } from '../../server/webhook-server.ts';
-import { createLogger, type Logger } from '../../telemetry/logger.ts';
+import { createLogger, type DestinationStream, type Logger } from '../../telemetry/logger.ts';
 import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
 import { UsageError, type Backend } from '../backend.ts';
@@ -63,10 +63,9 @@ export async function serve(config: ServeConfig, around: ServeSurroundings): Pro
   }
 }
 
-/** undefined: JSON on stdout, which is what programs read. */
-function logDestination({ logFormat }: ServeConfig, { out, terminal }: Streams) {
+function logDestination({ logFormat }: ServeConfig, { out, terminal }: Streams): DestinationStream {
   const format = logFormat ?? (terminal === null ? 'json' : 'pretty');
-  return format === 'json' ? undefined : prettyLog(out, { color: terminal?.color ?? false });
+  return format === 'json' ? { write: out } : prettyLog(out, { color: terminal?.color ?? false });
 }
 
 interface Running {
