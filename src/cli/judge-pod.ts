@@ -5,10 +5,14 @@ import { decodePod, type PodSnapshot } from '../admission/review.ts';
 import type { Operation } from '../decision/situation.ts';
 
 /** What the API server allows a webhook by default. */
-const TIMEOUT_MS = 10_000;
+export const REVIEW_MS = 10_000;
 
 /** What this request would get now, by the webhook's own code; a dry run, by nobody in particular. */
-export function judgePod(subject: GuardedSubject, guards: GuardSource): Promise<Judgement> {
+export function judgePod(
+  subject: GuardedSubject,
+  guards: GuardSource,
+  timeoutMs = REVIEW_MS,
+): Promise<Judgement> {
   const { namespace, name } = subject.kind === 'delete' ? subject.pod : subject;
   const request = {
     uid: '',
@@ -20,7 +24,7 @@ export function judgePod(subject: GuardedSubject, guards: GuardSource): Promise<
     preconditionUid: null,
     gracePeriodSeconds: null,
   };
-  const deadline = deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs);
+  const deadline = deadlineFor(timeoutMs, monotonicMs(), monotonicMs);
   return hear(request, { guards, nowMs: () => Date.now() }, deadline);
 }
 

@@ -1,9 +1,8 @@
+import { deadlineFor } from '../admission/deadline.ts';
 import type { GuardedCluster } from '../admission/guard-source.ts';
 import { viewOf, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer } from '../decision/situation.ts';
-
-/** A member that takes longer counts as silent. */
-const MEMBER_MS = 2_000;
+import { REVIEW_MS } from './judge-pod.ts';
 
 /** A cluster as it answers now. */
 export interface Seen {
@@ -13,10 +12,11 @@ export interface Seen {
   readonly said: ReadonlyMap<string, string>;
 }
 
-/** Asks every member. */
-export async function lookAt(cluster: GuardedCluster): Promise<Seen> {
+/** Asks every member; one that takes longer than a review of that many milliseconds would wait is silent. */
+export async function lookAt(cluster: GuardedCluster, timeoutMs = REVIEW_MS): Promise<Seen> {
   const { etcd, endpoints, pods, reservations, guard } = cluster;
-  const answers = await etcd.ask(endpoints, MEMBER_MS);
+  const { fullMemberMs } = deadlineFor(timeoutMs, 0, () => 0);
+  const answers = await etcd.ask(endpoints, fullMemberMs);
   const { maxRaftLag } = guard.policy;
   return {
     view: viewOf({ pods, answers, proof: null, reservations, maxRaftLag }),

@@ -85,6 +85,11 @@ export class Tmux {
     return (await this.#tmux('capture-pane', '-p', '-S', '-')).trimEnd();
   }
 
+  /** Writes to this file whatever the terminal is sent from now on. */
+  async record(file: string): Promise<void> {
+    await this.#tmux('pipe-pane', `exec cat >'${file}'`);
+  }
+
   /** A tmux variable of the pane, such as `cursor_flag`. */
   async variable(name: string): Promise<string> {
     return this.#tmux('display-message', '-p', `#{${name}}`);

@@ -175,6 +175,39 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl', 'tmux'))('in a real terminal', ()
       expect(all.match(/^line \d+$/gm)).toHaveLength(40);
     });
 
+    it('is redrawn within two seconds though a member hangs, which is Unknown meanwhile', async () => {
+      const [follower] = await cluster.followers();
+      const { name = '' } = follower ?? {};
+      const shell = await terminal(80);
+      await shell.run('eg status --watch -n kube-system --guards=guards.yaml');
+      await shell.shows(/^Refreshed/m);
+      cluster.pauseMember(name);
+      try {
+        await shell.shows(new RegExp(`^${name} .* Unknown `, 'm'));
+        const drawn = join(directory.path, 'drawn');
+        await shell.record(drawn);
+        const times: number[] = [];
+        await until(
+          'five pictures',
+          async () => {
+            const pictures = (await readFile(drawn, 'utf8')).split('Refreshed').length - 1;
+            while (times.length < pictures) times.push(performance.now());
+            return times.length > 5;
+          },
+          { intervalMs: 20 },
+        );
+        const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+        expect(Math.max(...gaps)).toBeLessThan(2_000);
+        const screen = await shell.screen();
+        expect(screen).toMatch(/^kube-system\/etcd-production +\S+ +2\/3 /m);
+        expect(screen).not.toContain('NOT REFRESHED');
+      } finally {
+        cluster.resumeMember(name);
+      }
+      await shell.press('C-c');
+      await cluster.waitHealthy();
+    });
+
     it('gives the terminal back on SIGTERM, and needs no colour', async () => {
       const shell = await terminal(80, 24, { NO_COLOR: '1' });
       const watching = `exec ${process.execPath} ${inject('program')} status -w -n kube-system --guards=guards.yaml`;

@@ -56,12 +56,13 @@ export async function clusterStatus(
   const dryRuns = new Slots(AT_ONCE);
   return {
     namespace,
-    async look() {
+    async look(timeoutMs) {
       try {
         const objects = await guards.api.list(guardsIn(namespace), {}, LOOK_MS);
         const chosen = objects.filter(({ metadata }) => name === null || metadata.name === name);
         const neighbours = objects.filter(isGuarding).map(knownGuard);
-        const asking = { guards, via, dryRuns, neighbours, protectedBy: protection(guards) };
+        const protectedBy = protection(guards);
+        const asking = { guards, via, dryRuns, neighbours, protectedBy, timeoutMs };
         return await Promise.all(chosen.map((object) => looks.run(() => look(object, asking))));
       } catch (error) {
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
@@ -78,6 +79,7 @@ interface Asking {
   /** All guards that were listed, and guard something. */
   readonly neighbours: readonly KnownGuard[];
   readonly protectedBy: Protection;
+  readonly timeoutMs: number | undefined;
 }
 
 function isGuarding({ metadata }: KubernetesObject): boolean {
@@ -119,11 +121,12 @@ const NOTED: ReadonlySet<string> = new Set([
 ]);
 
 /** Where nobody answers from here, what the guard has recorded is shown, unless only etcd is to be asked. */
-async function directly(found: Found, { guards, via }: Asking): Promise<Shown> {
+async function directly(found: Found, asking: Asking): Promise<Shown> {
   const { cluster, reading, object } = found;
+  const { via, timeoutMs } = asking;
   const [seen, findings] = await Promise.all([
-    cluster.fault === undefined && reading !== null ? lookAt(cluster) : null,
-    Promise.all(podsOf(reading).map((pod) => judgeDirectly(pod, guards))),
+    cluster.fault === undefined && reading !== null ? lookAt(cluster, timeoutMs) : null,
+    Promise.all(podsOf(reading).map((pod) => judgeDirectly(pod, asking))),
   ]);
   if (via === 'auto' && isNobody(seen) && hasRecord(object)) {
     return recorded(object, whyNobody(cluster, seen), {
@@ -269,9 +272,9 @@ function compare(a: string, b: string): number {
 
 async function judgeDirectly(
   { snapshot }: LivePod,
-  { source }: ClusterGuards,
+  { guards, timeoutMs }: Asking,
 ): Promise<readonly [string, Finding]> {
-  const judgement = await judgePod(subjectFor(snapshot, 'delete'), source);
+  const judgement = await judgePod(subjectFor(snapshot, 'delete'), guards.source, timeoutMs);
   return [snapshot.name, judged(judgement)];
 }
 

@@ -22,20 +22,20 @@ export async function fileStatus(
   );
   return {
     namespace,
-    look: () => Promise.all(chosen.map((guard) => look(guard, source))),
+    look: (timeoutMs) => Promise.all(chosen.map((guard) => look(guard, source, timeoutMs))),
     close: () => source.close(),
   };
 }
 
-async function look(one: FileGuard, source: FileSource): Promise<Shown> {
+async function look(one: FileGuard, source: FileSource, timeoutMs?: number): Promise<Shown> {
   const { guard, loaded } = one;
   const cluster = one.clusterFor(null);
   const [seen, pods] = await Promise.all([
-    lookAt(cluster),
+    lookAt(cluster, timeoutMs),
     Promise.all(
       cluster.pods.map(async ({ name }) => {
         const subject = subjectFor(namedPod(guard.namespace, name), 'delete');
-        return podStatus(name, judged(await judgePod(subject, source)));
+        return podStatus(name, judged(await judgePod(subject, source, timeoutMs)));
       }),
     ),
   ]);

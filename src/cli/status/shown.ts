@@ -57,8 +57,11 @@ export interface Shown {
 export interface StatusSource {
   /** null: all namespaces. */
   readonly namespace: string | null;
-  /** Those that were asked for, as they are now. */
-  look(): Promise<readonly Shown[]>;
+  /**
+   * Those that were asked for, as they are now. etcd is given the time that a review of that many
+   * milliseconds would have, or else one that the API server sends by default.
+   */
+  look(timeoutMs?: number): Promise<readonly Shown[]>;
   close(): void;
 }
 

@@ -9,6 +9,10 @@ import type { Shown, StatusSource } from './shown.ts';
 import { tables } from './tables.ts';
 
 const WATCH_EVERY_MS = 1_000;
+/** Between two looks, however long they take. */
+const PAUSE_MS = 100;
+/** Of this a member is waited for three quarters of a second: one that hangs holds up no picture. */
+const WATCH_TIMEOUT_MS = 2_500;
 /** Only a write tells that nobody reads any more, as behind `head`. */
 const SIGN_OF_LIFE_MS = 10_000;
 
@@ -37,14 +41,17 @@ type Looked =
 
 /** Every second another look, while anybody wants one. */
 async function* looks(source: StatusSource, { stop }: Streams): AsyncGenerator<Looked, void> {
+  let pauseMs = WATCH_EVERY_MS;
   for (;;) {
-    await delay(WATCH_EVERY_MS, undefined, { signal: stop }).catch(() => undefined);
+    await delay(pauseMs, undefined, { signal: stop }).catch(() => undefined);
     if (stop.aborted) return;
+    const sinceMs = performance.now();
     try {
-      yield { shown: await source.look() };
+      yield { shown: await source.look(WATCH_TIMEOUT_MS) };
     } catch (error) {
       yield { trouble: plain(error instanceof Error ? error.message : String(error)) };
     }
+    pauseMs = Math.max(PAUSE_MS, sinceMs + WATCH_EVERY_MS - performance.now());
   }
 }
 
