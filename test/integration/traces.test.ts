@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { basename, join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
@@ -13,6 +15,7 @@ import {
   startGuard,
   type GuardProcess,
 } from '../harness/guard-process.ts';
+import { temporaryDirectory } from '../harness/reaper.ts';
 import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
@@ -43,6 +46,8 @@ const traces = z.object({
     }),
   ),
 });
+
+const ran = z.object({ result: z.array(z.object({ url: z.string() })) });
 
 type Span = z.infer<typeof span> & { readonly resource: Readonly<Record<string, unknown>> };
 
@@ -259,6 +264,22 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('traces', () => {
     // Whatever it would send, it sends before it ends.
     await expect(running.process.stop()).resolves.toStrictEqual({ code: 0, signal: null });
     expect(receiver.spans.length).toBe(before);
+  });
+
+  it.each<[string, Record<string, string>, boolean]>([
+    ['unless they are wanted', {}, false],
+    ['where they are', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }, true],
+  ])('are loaded only where they are wanted: %s', async (_, environment, loaded) => {
+    const directory = await temporaryDirectory('loaded');
+    // Node writes down at its end which files it has run.
+    const running = await start({ NODE_V8_COVERAGE: directory.path, ...environment });
+    await running.process.stop();
+    const [file = ''] = await readdir(directory.path);
+    const { result } = ran.parse(JSON.parse(await readFile(join(directory.path, file), 'utf8')));
+    await directory.remove();
+    const names = result.map(({ url }) => basename(url));
+    expect(names).toContain('serve.js');
+    expect(names.includes('open-telemetry.js')).toBe(loaded);
   });
 
   it('that nobody takes keep no review from being answered', async () => {
