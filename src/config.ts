@@ -494,6 +494,12 @@ function readHandOff(values: Values, words: readonly string[], problems: string[
   const pod = podName(words[0], problems);
   const to = podName(text(values, 'to'), problems);
   if (pod !== null && pod === to) problems.push(`leadership can't be moved from ${pod} to itself`);
+  const timeoutMs = duration(values, 'timeout', '10s', problems);
+  if (timeoutMs > LONGEST_HAND_OFF_MS) {
+    problems.push(
+      '--timeout of a hand-off can be at most 30s: by then the guard would make it anew',
+    );
+  }
   return {
     command: 'handoff',
     guards: guardsConfig(values, problems),
@@ -503,7 +509,7 @@ function readHandOff(values: Values, words: readonly string[], problems: string[
     namespace: namespaceName(values, problems),
     yes: values['yes'] === true,
     dryRun: values['dry-run'] === true,
-    timeoutMs: duration(values, 'timeout', '10s', problems),
+    timeoutMs,
   };
 }
 
@@ -602,8 +608,14 @@ function duration(values: Values, name: string, otherwise: string, problems: str
   const given = text(values, name) ?? otherwise;
   const ms = /^0(s|ms)?$/.test(given) ? 0 : parseGoDuration(given);
   if (ms === null) problems.push(`--${name} must be a duration such as 5s (found '${given}')`);
+  if ((ms ?? 0) > LONGEST_MS) problems.push(`--${name} can be at most 596h (found '${given}')`);
   return ms ?? 0;
 }
+
+/** Timers run off at once if they are to wait longer. */
+const LONGEST_MS = 2 ** 31 - 1;
+/** The guard makes a hand-off anew that is still in its ledger a little later. */
+const LONGEST_HAND_OFF_MS = 30_000;
 
 function oneOf<const T extends string>(
   values: Values,

@@ -160,7 +160,7 @@ ${WHICH_GUARDS}
   --to POD                  instead of whom the guard would choose
   -y, --yes                 do not ask; needed where nobody sits at a terminal
   --dry-run                 say what would be moved where
-  --timeout DURATION        of the move and its confirmation (default 10s)
+  --timeout DURATION        of the move and its confirmation (default 10s, at most 30s)
 
 Examples:
   etcd-guard handoff etcd-2 && kubectl delete pod etcd-2

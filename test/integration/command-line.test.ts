@@ -153,6 +153,16 @@ describe('usage', () => {
       "etcd-guard: 'Etcd_0' is not the name of a pod: it takes lower-case letters, digits, - and .\nTry: etcd-guard check --help\n",
     ],
     [
+      'a wait that no timer can make',
+      ['wait', 'etcd-0', '--for=healthy', '--guards=guards.yaml', '--timeout=1000h'],
+      "etcd-guard: --timeout can be at most 596h (found '1000h')\nTry: etcd-guard wait --help\n",
+    ],
+    [
+      'a hand-off that may be made anew meanwhile',
+      ['handoff', 'etcd-0', '--guards=guards.yaml', '--timeout=31s'],
+      'etcd-guard: --timeout of a hand-off can be at most 30s: by then the guard would make it anew\nTry: etcd-guard handoff --help\n',
+    ],
+    [
       'help on what there is not',
       ['help', 'frob'],
       "etcd-guard: no help on 'frob'; the commands are serve, status, check, wait, handoff, explain, completion\nTry: etcd-guard --help\n",

@@ -6,7 +6,7 @@ import { openClusters, type Clusters, type FoundCluster } from '../clusters/clus
 import type { Surroundings } from '../streams.ts';
 import { plain } from '../text.ts';
 import { byHand } from './by-hand.ts';
-import { move } from './move.ts';
+import { move, UnconfirmedError } from './move.ts';
 import { planFor, type Plan, type Wanted } from './plan.ts';
 
 type Move = Extract<Plan, { kind: 'move' }>;
@@ -143,7 +143,7 @@ class HandingOff {
     const [only] = clusters;
     if (only === undefined || clusters.length > 1 || only.guard.name !== name) {
       throw new Refused(
-        `it is not the one EtcdGuard that selects ${from.pod}; nothing was moved`,
+        `${titleOf(cluster)} is not the one EtcdGuard that selects ${from.pod}; nothing was moved`,
         1,
       );
     }
@@ -174,7 +174,9 @@ class HandingOff {
       });
     } catch (error) {
       if (error instanceof Refused) throw error;
-      throw new Refused(`leadership was not moved: ${explained(error)}`, 1);
+      const sure =
+        error instanceof UnconfirmedError ? 'may have been moved or not' : 'was not moved';
+      throw new Refused(`leadership ${sure}: ${explained(error)}`, 1);
     }
   }
 }

@@ -10,6 +10,11 @@ const ATTEMPTS = 10;
 
 type Move = Extract<Plan, { kind: 'move' }>;
 
+/** Leadership may have moved or not: nobody could tell in time. */
+export class UnconfirmedError extends Error {
+  override readonly name = 'UnconfirmedError';
+}
+
 /** How to carry out a plan; what can't be done rejects. */
 export interface Moving {
   /** Guard, ledger and pods, read for the pod of the leader. */
@@ -29,11 +34,12 @@ export interface Moving {
  */
 export async function move(moving: Moving): Promise<string> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    moving.stop.throwIfAborted();
+    if (moving.stop.aborted) throw new Error('it was interrupted before the move');
     const cluster = await moving.read();
     const plan = await moving.plan(cluster);
     const held = await cluster.reserve({
-      reason: 'LeaderProtected',
+      // A delete that comes before it is taken back is allowed under it, by its reason.
+      reason: 'Spared',
       by: moving.by,
       gracePeriodSeconds: null,
       handOffTo: plan.to.id,
@@ -68,7 +74,7 @@ async function moveNow(
     if (now !== null && now.id !== from.id) return now.pod;
     if (failure !== null) throw failure;
     if (stop.aborted || performance.now() + CONFIRM_EVERY_MS > endsAtMs) {
-      throw new Error(`no quorum has confirmed ${to.pod} yet; see etcd-guard status`);
+      throw new UnconfirmedError(`no quorum has confirmed ${to.pod} yet; see etcd-guard status`);
     }
     await delay(CONFIRM_EVERY_MS);
   }

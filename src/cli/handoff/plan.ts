@@ -81,12 +81,15 @@ function notTheLeader(pod: string, leader: string, { pods, guard }: GuardedClust
 /** What stands against any move. */
 function whyNot(
   leader: string,
-  { reservations }: GuardedCluster,
+  { pods, reservations }: GuardedCluster,
   answers: ReadonlyMap<string, Answer>,
 ): string | null {
   const underWay = reservations.find(({ handOffTo }) => handOffTo !== null);
   if (underWay !== undefined) {
     return `a hand-off from ${underWay.pod} is under way already (for ${ageOf(underWay.ageMs)}); try again later`;
+  }
+  if (pods.some(({ name, terminating }) => name === leader && terminating)) {
+    return `${leader} leads but is being deleted already; once it has stopped, another member leads`;
   }
   const answer = answers.get(leader);
   if (answer?.kind === 'status') return null;
