@@ -11,18 +11,29 @@ export async function openHealth(
   around: Surroundings,
 ): Promise<Condition> {
   const clusters = await openClusters(guards, namespace, around);
-  return { look: () => lookFor(pod, clusters), close: () => clusters.close() };
+  return { look: () => healthIn(clusters, pod), close: () => clusters.close() };
 }
 
-async function lookFor(pod: string, clusters: Clusters): Promise<Progress> {
-  const found = (await clusters.find()).filter(({ cluster }) =>
-    cluster.pods.some(({ name }) => name === pod),
-  );
+/** How the pod's member is, in whichever of these clusters has the pod. */
+export async function healthIn(
+  clusters: Pick<Clusters, 'namespace' | 'find'>,
+  pod: string,
+): Promise<Progress> {
+  const all = await clusters.find();
+  const found = all.filter(({ cluster }) => cluster.pods.some(({ name }) => name === pod));
   const [only] = found;
   const where = `in namespace ${clusters.namespace}`;
-  if (only === undefined) return waiting(`no guard ${where} has a pod ${pod} now`);
+  if (only === undefined) return waiting(`no guard ${where} has a pod ${pod} now${unread(all)}`);
   if (found.length > 1) return waiting(`${found.length} guards ${where} select ${pod}`);
   return healthOf(pod, only);
+}
+
+/** The pod may be one of those that could not be read. */
+function unread(all: readonly FoundCluster[]): string {
+  const faults = all.flatMap(({ cluster: { guard, pods, fault } }) =>
+    pods.length === 0 && fault !== undefined ? [`${guard.name}: ${fault}`] : [],
+  );
+  return faults.length === 0 ? '' : `, as far as can be told (${faults.join('; ')})`;
 }
 
 async function healthOf(pod: string, { cluster }: FoundCluster): Promise<Progress> {
