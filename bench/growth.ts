@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from './bench.ts';
 import type { Guard } from './guard.ts';
 import { namespaceOf } from './guard-documents.ts';
+import { until } from '../test/harness/until.ts';
 import { processorMs, residentMiB } from './process-figures.ts';
 import { atMost, inMiB, inMicroseconds, inMs, type Row, type Table } from './result.ts';
 import { deletionReview } from './reviews.ts';
@@ -28,31 +29,64 @@ export interface Growth {
 }
 
 /** A heap that is tried when the image's does not do. */
-export const LARGE_HEAP_MIB = 512;
+const LARGE_HEAP_MIB = 512;
+const HEAP = /--max-old-space-size=(\d+)/;
+const START_MS = 180_000;
+const READY_MS = 300_000;
 
-/** Runs `measure` with the image's heap, and, if the guard ends, again with a large one. */
-export async function withEnoughHeap<T>(
+interface GrowthOptions {
+  readonly guards: number;
+  /** The arguments that say where they come from. */
+  readonly source: readonly string[];
+  /** Anything else to be done while the guard is at rest. */
+  readonly atRest?: () => Promise<void>;
+}
+
+/** What it takes to have that many guards; if they end the process, with a larger heap. */
+export async function grow(bench: Bench, stage: Stage, options: GrowthOptions): Promise<Growth> {
+  const { env } = stage.guardOptions;
+  const words = env['NODE_OPTIONS'] ?? '';
+  const image = Number(HEAP.exec(words)?.[1]);
+  const first = await growWith(bench, stage, { ...options, env, heapMiB: image });
+  if (first !== 'ended') return first;
+  bench.progress(`the guard ended; again with ${LARGE_HEAP_MIB} MiB of heap`);
+  const larger = words.replace(HEAP, `--max-old-space-size=${LARGE_HEAP_MIB}`);
+  const second = await growWith(bench, stage, {
+    ...options,
+    env: { ...env, NODE_OPTIONS: larger },
+    heapMiB: LARGE_HEAP_MIB,
+  });
+  if (second === 'ended') throw new Error(`the guard ended with ${LARGE_HEAP_MIB} MiB of heap too`);
+  return second;
+}
+
+async function growWith(
   bench: Bench,
-  { guardOptions }: Stage,
-  measure: (env: NodeJS.ProcessEnv, heapMiB: number) => Promise<T>,
-): Promise<T> {
-  const { env } = guardOptions;
-  const options = env['NODE_OPTIONS'] ?? '';
-  const heap = /--max-old-space-size=(\d+)/;
+  stage: Stage,
+  {
+    heapMiB,
+    ...options
+  }: GrowthOptions & { readonly env: NodeJS.ProcessEnv; readonly heapMiB: number },
+): Promise<Growth | 'ended'> {
+  const begin = performance.now();
+  const guard = await stage.startGuard({ ...options, startWithinMs: START_MS });
   try {
-    return await measure(env, Number(heap.exec(options)?.[1]));
+    await until('the guard is ready', () => guard.ready(), { timeoutMs: READY_MS });
+    const readyMs = performance.now() - begin;
+    return { heapMiB, readyMs, ...(await grown(bench, stage, { ...options, guard })) };
   } catch (error) {
-    bench.progress(`${String(error).split('\n', 1)[0]}\nagain with ${LARGE_HEAP_MIB} MiB of heap`);
-    const larger = options.replace(heap, `--max-old-space-size=${LARGE_HEAP_MIB}`);
-    return measure({ ...env, NODE_OPTIONS: larger }, LARGE_HEAP_MIB);
+    if (!guard.running) return 'ended';
+    throw error;
+  } finally {
+    await guard.stop();
   }
 }
 
-/** What it takes to have that many guards, before and after reviews of the last of them. */
-export async function grown(
+/** Figures before and after reviews of the last guard. */
+async function grown(
   bench: Bench,
   stage: Stage,
-  { guard, guards }: { readonly guard: Guard; readonly guards: number },
+  { guard, guards, atRest }: GrowthOptions & { readonly guard: Guard },
 ): Promise<Omit<Growth, 'heapMiB' | 'readyMs'>> {
   const { steadyMs } = bench.options.lengths;
   await delay(steadyMs);
@@ -64,6 +98,7 @@ export async function grown(
   const idlePercent = (((await processorMs(guard.pid)) - before) / elapsedMs) * 100;
   const etcdCallsPerMinute = (((await etcdCalls(guard)) - calls) / elapsedMs) * 60_000;
   const idleMiB = await residentMiB(guard.pid);
+  await atRest?.();
   const reviews = await reviewed(bench, stage, { guard, guards });
   const scrapeStart = performance.now();
   const scrapeKiB = (await guard.metrics()).length / 1024;

@@ -6,7 +6,7 @@ import { MEASURES } from './parts/parts.ts';
 import { Processors } from './placement.ts';
 import { profile } from './profile/profile.ts';
 import { jsonOf, textOf, type Measured } from './report.ts';
-import type { PartResult } from './result.ts';
+import { failed, type PartResult } from './result.ts';
 
 const EXIT_USAGE = 2;
 
@@ -15,7 +15,12 @@ async function measure(bench: Bench): Promise<Measured> {
   const results = new Map<PartName, PartResult>();
   for (const name of options.parts) {
     bench.progress(`part ${name}`);
-    results.set(name, await MEASURES[name](bench));
+    try {
+      results.set(name, await MEASURES[name](bench));
+    } catch (error) {
+      bench.progress(String(error));
+      results.set(name, { rows: [failed(`part ${name}`, error)], tables: [], data: null });
+    }
   }
   const { bodyBytes, limits } = await bench.stage();
   return { options, placement: bench.processors.words, bodyBytes, limits, results };

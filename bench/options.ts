@@ -89,7 +89,7 @@ Compares etcd-guard with a bare round of etcd requests and a bare HTTPS server.
   --placement WHERE    apart: load on one processor, what is compared on another (the default);
                        together: all on one; free: wherever the kernel puts them
   --json [FILE]        writes the results as JSON to FILE, or to stdout in place of the table
-  --profile KIND       where the guard's time goes, for reviews that are ${PROFILED.join(', ')}
+  --profile KIND       where the guard's time goes: ${PROFILED.join(', ')}
 
 Parts:
 ${Object.entries(PARTS)

@@ -33,11 +33,16 @@ function aimsOf(rows: readonly Row[]): string {
       what,
       measured,
       against,
-      Number.isInteger(figure) || Math.abs(figure) >= 50 ? figure.toFixed(0) : figure.toFixed(2),
+      figureOf(figure),
       aim,
       wordFor(met),
     ]),
   ]);
+}
+
+function figureOf(figure: number): string {
+  if (Number.isNaN(figure)) return '-';
+  return Number.isInteger(figure) || Math.abs(figure) >= 50 ? figure.toFixed(0) : figure.toFixed(2);
 }
 
 function wordFor(met: boolean | null): string {
@@ -48,7 +53,7 @@ function wordFor(met: boolean | null): string {
 function summaryOf(rows: readonly Row[]): string {
   const missed = rows.filter(({ met }) => met === false);
   if (missed.length === 0) return 'No aim was missed.';
-  return `Aims missed: ${missed.map(({ what, aim }) => `${what} (${aim})`).join('; ')}.`;
+  return `Aims missed: ${missed.map(({ what, aim }) => (aim === '' ? what : `${what} (${aim})`)).join('; ')}.`;
 }
 
 /** What ran where, in one line. */

@@ -43,20 +43,30 @@ export function noAim(row: Comparison): Row {
 }
 
 export function inMs(ms: number): string {
-  return `${ms.toFixed(2)} ms`;
+  return known(ms, `${ms.toFixed(2)} ms`);
 }
 
 /** Of milliseconds. */
 export function inMicroseconds(ms: number): string {
-  return Number.isNaN(ms) ? '-' : `${(ms * 1000).toFixed(0)} µs`;
+  return known(ms, `${(ms * 1000).toFixed(0)} µs`);
 }
 
 export function inMiB(mib: number): string {
-  return `${mib.toFixed(0)} MiB`;
+  return known(mib, `${mib.toFixed(0)} MiB`);
 }
 
 export function perSecond(rate: number): string {
-  return `${rate.toFixed(0)}/s`;
+  return known(rate, `${rate.toFixed(0)}/s`);
+}
+
+function known(value: number, text: string): string {
+  return Number.isNaN(value) ? '-' : text;
+}
+
+/** What was to be measured didn't come about: that counts as missed. */
+export function failed(what: string, error: unknown): Row {
+  const reason = String(error).split('\n', 1)[0] ?? '';
+  return { what, measured: 'failed', against: reason, figure: Number.NaN, aim: '', met: false };
 }
 
 /** Columns of equal width; those of numbers are to the right. */

@@ -2,16 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PROTECTED } from '../../test/harness/admission-webhook.ts';
 import { GUARD_USER, install } from '../../test/harness/guarded-cluster.ts';
 import { startKubeApiserver, type KubeApiserver } from '../../test/harness/kube-apiserver.ts';
-import { until } from '../../test/harness/until.ts';
 import type { Bench } from '../bench.ts';
-import { grown, growthRows, growthTables, withEnoughHeap, type Growth } from '../growth.ts';
+import { grow, growthRows, growthTables, type Growth } from '../growth.ts';
 import { guardDocument, namespaceOf } from '../guard-documents.ts';
 import { etcdPodManifest, runningStatus } from '../pods.ts';
-import type { PartResult, Table } from '../result.ts';
+import { failed, type PartResult, type Row, type Table } from '../result.ts';
 import type { Stage } from '../stage.ts';
 
-const START_MS = 180_000;
-const READY_MS = 300_000;
 const AT_ONCE = 16;
 
 /** Many EtcdGuards in a real API server, each with the pods of its members. */
@@ -23,26 +20,35 @@ export async function growthCluster(bench: Bench): Promise<PartResult> {
     await install(api, []);
     const kubeconfig = await api.kubeconfigFor({ user: GUARD_USER });
     const source = [`--kubeconfig=${kubeconfig}`];
-    const measured: (Growth & { readonly apiRequestsPerMinute: number })[] = [];
+    const measured: Growth[] = [];
+    const failures: Row[] = [];
+    const requests: string[][] = [];
     let made = 0;
     for (const guards of bench.options.lengths.clusterGuards) {
       bench.progress(`${guards} guards in a cluster`);
       await make(api, stage, { from: made, to: guards });
       made = guards;
-      measured.push(
-        await withEnoughHeap(bench, stage, (env, heapMiB) =>
-          grow(bench, stage, { api, guards, source, env, heapMiB }),
-        ),
-      );
+      const atRest = async (): Promise<void> => {
+        const perMinute = await apiRequestsPerMinute(api, bench.options.lengths.steadyMs);
+        requests.push([String(guards), perMinute.toFixed(0)]);
+      };
+      try {
+        measured.push(await grow(bench, stage, { guards, source, atRest }));
+      } catch (error) {
+        failures.push(failed(`${guards} guards in a cluster`, error));
+      }
     }
     const where = 'in a cluster';
-    const requests: Table = {
+    const table: Table = {
       title: 'API requests at rest, of everybody',
       columns: ['guards', 'requests/min'],
-      lines: measured.map((one) => [String(one.guards), one.apiRequestsPerMinute.toFixed(0)]),
+      lines: requests,
     };
-    const tables = [...growthTables(measured, where), requests];
-    return { rows: growthRows(measured, where), tables, data: measured };
+    return {
+      rows: [...growthRows(measured, where), ...failures],
+      tables: [...growthTables(measured, where), table],
+      data: { measured, requests },
+    };
   } finally {
     await api.stop();
   }
@@ -79,32 +85,10 @@ async function makeOne({ admin }: KubeApiserver, { etcd }: Stage, index: number)
   }
 }
 
-async function grow(
-  bench: Bench,
-  stage: Stage,
-  how: {
-    readonly api: KubeApiserver;
-    readonly guards: number;
-    readonly source: readonly string[];
-    readonly env: NodeJS.ProcessEnv;
-    readonly heapMiB: number;
-  },
-): Promise<Growth & { readonly apiRequestsPerMinute: number }> {
-  const { api, guards, source, env, heapMiB } = how;
-  const begin = performance.now();
-  const guard = await stage.startGuard({ source, env, startWithinMs: START_MS });
-  try {
-    await until('the guard is ready', () => guard.ready(), { timeoutMs: READY_MS });
-    const readyMs = performance.now() - begin;
-    const figures = await grown(bench, stage, { guard, guards });
-    const before = await apiRequests(api);
-    const { steadyMs } = bench.options.lengths;
-    await delay(steadyMs);
-    const perMinute = (((await apiRequests(api)) - before) / steadyMs) * 60_000;
-    return { ...figures, readyMs, heapMiB, apiRequestsPerMinute: perMinute };
-  } finally {
-    await guard.stop();
-  }
+async function apiRequestsPerMinute(api: KubeApiserver, ms: number): Promise<number> {
+  const before = await apiRequests(api);
+  await delay(ms);
+  return (((await apiRequests(api)) - before) / ms) * 60_000;
 }
 
 async function apiRequests({ admin }: KubeApiserver): Promise<number> {

@@ -25,7 +25,9 @@ export function parseProfile(value: unknown): Profile {
   return profileSchema.parse(value);
 }
 
-/** Microseconds, without those in which the process had nothing to do. */
+const PROFILER = 'the profiler itself';
+
+/** Microseconds, without those in which the process had nothing to do, and those of profiling. */
 export interface Spent {
   readonly busy: number;
   readonly byPart: ReadonlyMap<string, number>;
@@ -56,7 +58,7 @@ export async function spentOf({ nodes, samples, timeDeltas }: Profile): Promise<
   let busy = 0;
   for (const [id, time] of selfTimes) {
     const place = places.get(id);
-    if (place === undefined || place.name === '(idle)') continue;
+    if (place === undefined || place.name === '(idle)' || place.part === PROFILER) continue;
     busy += time;
     add(byPart, place.part, time);
     add(self, place.name, time);
@@ -127,7 +129,7 @@ const PARTS_BY_SOURCE: readonly (readonly [RegExp, string])[] = [
   [/^src\/(etcd|sharing)\//, 'our etcd side'],
   [/^src\/(server|admission)\//, 'our server and admission'],
   [/^src\//, 'the rest of ours'],
-  [/^bench\/|^node:inspector/, 'the profiler itself'],
+  [/^bench\/|^node:inspector/, PROFILER],
   [/^@grpc\/grpc-js/, 'grpc-js'],
   [/^(@?protobufjs|@grpc\/proto-loader|long)\//, 'protobuf'],
   [/^(etcd3|cockatiel)\//, 'etcd3'],
