@@ -46,7 +46,7 @@ test('turns on what the program has under that name, and nothing else', () => {
 test('has the API server ask where the program answers, and the program write its caBundle there', () => {
   const { path, registration } = serveInjection({
     api: new FakeKubernetes(),
-    log: createLogger('error'),
+    log: createLogger('error', { write: () => undefined }),
     webhookConfiguration: served().certificate.configuration,
   });
   expect(registration).toMatchObject({

@@ -211,6 +211,22 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       return conditionsSchema.parse(status).conditions.find((one) => one.type === type);
     }
 
+    async function conditionIs(pod: string, status: string, reason: string): Promise<void> {
+      await until(
+        `${pod} is ${status} ${reason}`,
+        async () => {
+          const found = await condition(pod, GATE.conditionType);
+          return found?.status === status && found.reason === reason;
+        },
+        LONG,
+      );
+    }
+
+    async function readiness(pod: string) {
+      const containers = (await condition(pod, 'ContainersReady'))?.status;
+      return { containers, pod: (await condition(pod, 'Ready'))?.status };
+    }
+
     describe('a rolling update of pods with the gate', () => {
       let db: StatefulEtcd;
       /** By member: the process that has not yet caught up. */
@@ -299,22 +315,6 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         first?.process.resume();
         await db.etcd.waitHealthy();
       });
-
-      async function conditionIs(pod: string, status: string, reason: string): Promise<void> {
-        await until(
-          `${pod} is ${status} ${reason}`,
-          async () => {
-            const found = await condition(pod, GATE.conditionType);
-            return found?.status === status && found.reason === reason;
-          },
-          LONG,
-        );
-      }
-
-      async function readiness(pod: string) {
-        const containers = (await condition(pod, 'ContainersReady'))?.status;
-        return { containers, pod: (await condition(pod, 'Ready'))?.status };
-      }
 
       async function uids(): Promise<Readonly<Record<string, string | undefined>>> {
         const pods = await db.pods();
