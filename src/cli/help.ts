@@ -62,6 +62,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --log-level LEVEL         debug, info, warn or error (default info)
   --log-format FORMAT       json or pretty (default: pretty on a terminal, else json)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
+  --exclusive-locks         answer for ExclusiveLocks at /lock as well; in a cluster only, and turned on by
+                            deploy/webhook/components/exclusive-locks
   --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,
                             for policies that can't ask etcd; needs the right to patch pods
   --injection               give new pods what their guard's spec.inject names, at /mutate, and keep

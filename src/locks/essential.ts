@@ -15,12 +15,12 @@ export interface Essential {
 export const ESSENTIALS: readonly Essential[] = [
   {
     id: 'status',
-    why: 'the status that kubelets, the scheduler and controllers report; people’s writes to it are judged',
-    applies: (c) => c.subresource === 'status' && (isKubelet(c) || isControlPlane(c)),
+    why: "the status that kubelets, the scheduler, controllers and etcd-guard report; people's writes to it are judged",
+    applies: (c) => c.subresource === 'status' && (isKubelet(c) || isControlPlane(c) || isGuard(c)),
   },
   {
     id: 'last-delete',
-    why: 'the kubelet’s or the pod garbage collector’s DELETE of what is terminating already; else it hangs',
+    why: "the kubelet's or the pod garbage collector's DELETE of what is terminating already; else it hangs",
     applies: (c) =>
       c.operation === 'DELETE' &&
       c.before?.terminating === true &&
@@ -28,7 +28,7 @@ export const ESSENTIALS: readonly Essential[] = [
   },
   {
     id: 'mirror',
-    why: 'the kubelet’s own record of a static pod, which runs without asking',
+    why: "the kubelet's own record of a static pod, which runs without asking",
     applies: (c) => isKubelet(c) && resourceName(c.place) === 'pods' && c.operation === 'CREATE',
   },
   {
@@ -55,9 +55,9 @@ export const ESSENTIALS: readonly Essential[] = [
   },
   {
     id: 'volume',
-    why: 'the volume controller binds a claim to its volume, without which its pod never starts',
+    why: 'the volume controller binds a claim to its volume, and the scheduler chooses its node, without which its pod never starts',
     applies: (c) =>
-      isController(c, 'persistent-volume-binder') &&
+      (isController(c, 'persistent-volume-binder') || c.user.name === SCHEDULER) &&
       resourceName(c.place) === 'persistentvolumeclaims' &&
       keepsLabels(c),
   },
@@ -87,6 +87,9 @@ function isKubelet({ user }: Change): boolean {
 const SERVICE_ACCOUNTS = 'system:serviceaccount:kube-system:';
 /** Where controllers run without service accounts of their own. */
 const CONTROLLER_MANAGER = 'system:kube-controller-manager';
+const SCHEDULER = 'system:kube-scheduler';
+/** As shipped; it sets readiness gates of pods. */
+const GUARD = 'system:serviceaccount:etcd-guard:etcd-guard';
 
 function isController({ user }: Change, name: string): boolean {
   return user.name === `${SERVICE_ACCOUNTS}${name}` || user.name === CONTROLLER_MANAGER;
@@ -96,8 +99,12 @@ function isControlPlane({ user }: Change): boolean {
   return (
     user.name.startsWith(SERVICE_ACCOUNTS) ||
     user.name === CONTROLLER_MANAGER ||
-    user.name === 'system:kube-scheduler'
+    user.name === SCHEDULER
   );
+}
+
+function isGuard({ user }: Change): boolean {
+  return user.name === GUARD;
 }
 
 function isOfGarbage(change: KnownChange): boolean {

@@ -208,6 +208,14 @@ describe('what keeps the cluster alive', () => {
       { ...controller('persistent-volume-binder'), resource: 'persistentvolumeclaims' },
     ],
     [
+      'a node that is chosen for a claim',
+      { by: 'system:kube-scheduler', resource: 'persistentvolumeclaims' },
+    ],
+    [
+      'a readiness gate',
+      { by: 'system:serviceaccount:etcd-guard:etcd-guard', subresource: 'status' },
+    ],
+    [
       'a finalizer that comes off',
       {
         ...controller('pvc-protection-controller'),
@@ -256,6 +264,8 @@ describe('what keeps the cluster alive', () => {
         after: null,
       },
     ],
+    ['etcd-guard itself', { by: 'system:serviceaccount:etcd-guard:etcd-guard' }],
+    ['the scheduler', { by: 'system:kube-scheduler', operation: 'DELETE', after: null }],
     ['scale by a person', { subresource: 'scale', resource: 'statefulsets.apps', after: null }],
     ['ephemeral containers', { subresource: 'ephemeralcontainers' }],
   ] satisfies readonly (readonly [string, Changed])[])('does not cover: %s', (_, changed) => {

@@ -100,15 +100,19 @@ export class LockStatusKeeper {
       }
       return Math.min(REFRESH_MS, untilItsEnd(lock, nowMs()));
     } catch (error) {
-      const failure =
-        error instanceof ApiError
-          ? error
-          : new ApiError('refused', 'the status of a lock could not be kept', error);
-      // Somebody counted a denial meanwhile.
-      if (failure.code === 'conflict') return CONFLICT_MS;
-      if (failure.code !== 'not-found') this.#context.onFailed(key, failure);
-      return REFRESH_MS;
+      return this.#failed(key, error);
     }
+  }
+
+  #failed(key: string, error: unknown): number {
+    const failure =
+      error instanceof ApiError
+        ? error
+        : new ApiError('refused', 'the status of a lock could not be kept', error);
+    // Somebody counted a denial meanwhile.
+    if (failure.code === 'conflict') return CONFLICT_MS;
+    if (failure.code !== 'not-found') this.#context.onFailed(key, failure);
+    return REFRESH_MS;
   }
 
   async #findings(lock: LockObject): Promise<Parameters<typeof lockStatusOf>[0]> {
