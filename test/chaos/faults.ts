@@ -5,7 +5,7 @@ import type { Member } from './member.ts';
 import { explained, type Membership } from './membership.ts';
 import type { Pods } from './pods.ts';
 import type { Replicas } from './replicas.ts';
-import type { Fault } from './schedule.ts';
+import { isDoneToMember, type Fault } from './schedule.ts';
 
 /** Whom faults are done to. */
 export interface Victims {
@@ -55,7 +55,8 @@ export class Faults {
   }
 
   async #carryOut(fault: Fault): Promise<void> {
-    const { history } = this.#victims;
+    const { history, membership } = this.#victims;
+    if (membership.adding && isDoneToMember(fault)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, fault.forMs);
     this.#undone.add(resolve);

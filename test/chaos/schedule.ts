@@ -132,19 +132,15 @@ function fits(
   if (fault.kind === 'grow' && fault.atMs + fault.forMs > round.lengthMs) return false;
   const current = earlier.filter(({ atMs, forMs }) => atMs + forMs + SETTLE_MS > fault.atMs);
   if (current.some((one) => laneOf(one) === laneOf(fault))) return false;
-  if (fault.kind === 'grow') return !current.some(isDoneToMember);
   if (!isDoneToMember(fault)) return true;
-  if (current.some(({ kind, atMs }) => kind === 'grow' && atMs + ADDING_MS > fault.atMs))
-    return false;
   const spared = Math.floor((round.members - 1) / 2) + (mayLoseQuorum ? 1 : 0);
   return current.filter(isDoneToMember).length < spared;
 }
 
-/** etcd adds nobody unless all voters have been connected for 5 s. */
-const ADDING_MS = 9_000;
 /** Before the next thing is done to the same. */
 const SETTLE_MS = 500;
 
-function isDoneToMember(fault: Fault): boolean {
+/** Whether it takes a member away for a while, or keeps it from the others. */
+export function isDoneToMember(fault: Fault): boolean {
   return 'member' in fault && fault.kind !== 'move' && fault.kind !== 'alarm';
 }

@@ -1,7 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { explore, type Explored } from './explore.ts';
+import { explore, walk, type Explored, type Model } from './explore.ts';
 import {
-  peaceOf,
   PROTOCOL,
   reservationProtocol,
   SURROUNDINGS,
@@ -11,17 +10,23 @@ import {
 } from './reservation-protocol.ts';
 
 const LIMIT = 2_000_000;
-/** Alone on a processor the largest takes half a minute. */
+/** Alone on a processor the largest takes some ten seconds. */
 const TIMEOUT_MS = 900_000;
 
 const CALM: Partial<Surroundings> = { handOffs: false };
 
-function run(protocol: Partial<Protocol>, surroundings: Partial<Surroundings>): Explored {
-  const model = reservationProtocol(
-    { ...PROTOCOL, ...protocol },
-    { ...SURROUNDINGS, ...surroundings },
-  );
-  const explored = explore(model, LIMIT);
+function modelOf(protocol: Partial<Protocol>, surroundings: Partial<Surroundings>): Model<State> {
+  return reservationProtocol({ ...PROTOCOL, ...protocol }, { ...SURROUNDINGS, ...surroundings });
+}
+
+/** From what these steps come to, unless there are none. */
+function run(
+  protocol: Partial<Protocol>,
+  surroundings: Partial<Surroundings>,
+  first: readonly string[] = [],
+): Explored {
+  const model = modelOf(protocol, surroundings);
+  const explored = explore({ ...model, start: walk(model, first) }, LIMIT);
   onTestFinished(({ task }) => {
     const { states, steps } = explored;
     Object.assign(task.meta, { states, steps });
@@ -44,7 +49,7 @@ describe('the reservation protocol, explored to its end', { timeout: TIMEOUT_MS 
 });
 
 /** What is left out, and where that shows: in the surroundings as they are, unless others are named. */
-const MUTATIONS: readonly [string, Partial<Protocol>, Partial<Surroundings>?][] = [
+const MUTATIONS: readonly [string, Partial<Protocol>, Partial<Surroundings>?, string[]?][] = [
   ['the ledger is written whatever is in it by now', { compareAndSwap: false }, CALM],
   ['pods are read before the ledger', { order: ['pods', 'ledger'] }, CALM],
   ['who loses the swap reads the ledger alone', { readsAllAgain: false }, CALM],
@@ -62,16 +67,26 @@ const MUTATIONS: readonly [string, Partial<Protocol>, Partial<Surroundings>?][] 
     'a failed hand-off leaves nothing of the entry that it replaced',
     { restores: false },
     { elections: true },
+    // From the beginning it is found as well, after two hundred thousand states.
+    ['etcd elects etcd-1', ...allowing(0), 'etcd elects etcd-0'],
   ],
 ];
 
-function thirdGoes({ requests }: State): string | null {
-  return requests.some((one) => one?.target === 2 && one.review === null) ? 'it goes' : null;
+/** All the steps by which a follower is let go, the first request being for it. */
+function allowing(voter: number): readonly string[] {
+  return [
+    `request 0 for etcd-${voter}`,
+    '0 reads the ledger',
+    '0 reads the pods',
+    `0 finds etcd-${voter} spared`,
+    `0 reserves etcd-${voter}`,
+    '0 is allowed',
+  ];
 }
 
 describe('without a part of it', { timeout: TIMEOUT_MS }, () => {
-  it.each(MUTATIONS)('something breaks: %s', (_, protocol, surroundings = {}) => {
-    const { counterexample } = run(protocol, surroundings);
+  it.each(MUTATIONS)('something breaks: %s', (_, protocol, surroundings = {}, first = []) => {
+    const { counterexample } = run(protocol, surroundings, first);
     expect(counterexample?.at(-1)).toMatch(/ may go at any moment$/);
   });
 
@@ -81,22 +96,53 @@ describe('without a part of it', { timeout: TIMEOUT_MS }, () => {
     // is reserved, which proves nobody spared: a candidate that was not protected would be refused too.
     expect([...parts, 'byUid', 'protectsCandidate'].sort()).toEqual(Object.keys(PROTOCOL).sort());
   });
+});
 
-  it('those who wait would wait longer, if an entry ended by pod’s name', () => {
-    const surroundings = { ...SURROUNDINGS, ...CALM, timePasses: false };
-    // One was let go a moment ago and is made anew; can the other one go before time passes?
-    const start: State = {
-      ...peaceOf(surroundings),
-      pods: ['up', 'gone', 'up'],
-      ledger: [null, { age: 0, to: null }, null],
+/** It was let go, and is back before anybody has looked. */
+const BACK = [
+  ...allowing(1),
+  '0 deletes etcd-1',
+  'etcd-1 is gone',
+  'etcd-1 is made anew',
+  'etcd-1 is back',
+];
+const HALF_A_MINUTE = 'half a minute passes';
+
+describe('entries by name instead of uid', { timeout: TIMEOUT_MS }, () => {
+  /** Whether this one can be let go after these steps, if nobody asks for another and no time passes. */
+  function canGo(voter: number, protocol: Partial<Protocol>, first: readonly string[]): boolean {
+    const model = modelOf(protocol, CALM);
+    const goes = ({ requests }: State): string | null =>
+      requests.some((one) => one?.target === voter && one.review === null) ? 'it goes' : null;
+    const alone: Model<State> = {
+      ...model,
+      start: walk(model, first),
+      steps: (state) =>
+        model
+          .steps(state)
+          .filter(({ label }) => label !== HALF_A_MINUTE)
+          .filter(({ label }) => !/ for etcd-/.test(label) || label.endsWith(` for etcd-${voter}`)),
+      broken: goes,
+      // Here it matters who is who.
+      key: JSON.stringify,
     };
-    const reached = (protocol: Protocol): boolean => {
-      const model = reservationProtocol(protocol, surroundings);
-      const way = explore({ ...model, start, broken: thirdGoes, key: JSON.stringify }, LIMIT);
-      return way.counterexample !== null;
-    };
-    expect(reached(PROTOCOL)).toBe(true);
-    expect(reached({ ...PROTOCOL, byUid: false })).toBe(false);
+    return explore(alone, LIMIT).counterexample !== null;
+  }
+  const BY_NAME = { byUid: false };
+  const LATER = [...BACK, HALF_A_MINUTE, HALF_A_MINUTE, HALF_A_MINUTE];
+
+  it('would let nobody go who must not: a new pod inherits what is only ever a reason to refuse', () => {
+    expect(run(BY_NAME, CALM).counterexample).toBeNull();
+  });
+
+  it('would have others wait for one that is back', () => {
+    expect(canGo(2, {}, BACK)).toBe(true);
+    expect(canGo(2, BY_NAME, BACK)).toBe(false);
+  });
+
+  it('would refuse a new pod because the old one was allowed long ago', () => {
+    expect(canGo(1, {}, LATER)).toBe(true);
+    expect(canGo(1, BY_NAME, LATER)).toBe(false);
   });
 });
 

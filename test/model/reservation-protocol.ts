@@ -662,21 +662,44 @@ function names(voters: readonly Voter[]): string {
 
 /** Voters by any other name, and requests in any other order, are the same. */
 function key(state: State): string {
-  const marks = votersOf(state).map((voter) => markOf(state, voter));
-  const sorted = votersOf(state).toSorted((a, b) => compare(marks[a], marks[b]));
+  const marks = state.pods.map((_, voter) => markOf(state, voter));
   let least: string | undefined;
   // Only who looks the same may change places.
-  for (const order of ordersOf(sorted, marks)) {
+  for (const order of ordersOf(marks)) {
     const text = textOf(state, order);
     if (least === undefined || text < least) least = text;
   }
   return least ?? '';
 }
 
+const ORDERS = new Map<string, readonly Order[]>();
+
+/** All orders by mark: those who have the same one stand in any order among themselves. */
+function ordersOf(marks: readonly number[]): readonly Order[] {
+  const pattern = marks.join();
+  let orders = ORDERS.get(pattern);
+  if (orders === undefined) {
+    const sorted = [...marks.keys()].toSorted((a, b) => (marks[a] ?? 0) - (marks[b] ?? 0));
+    orders = permutationsOf(sorted, marks).map((voters) => ({
+      voters,
+      places: voters.map((_, voter) => voters.indexOf(voter)),
+    }));
+    ORDERS.set(pattern, orders);
+  }
+  return orders;
+}
+
+interface Order {
+  /** Who stands at each place. */
+  readonly voters: readonly Voter[];
+  /** Where each stands. */
+  readonly places: readonly number[];
+}
+
 /** All orders in which each place is taken by one with the same mark as in the given one. */
-function ordersOf(
+function permutationsOf(
   sorted: readonly Voter[],
-  marks: readonly string[],
+  marks: readonly number[],
 ): readonly (readonly Voter[])[] {
   let orders: readonly (readonly Voter[])[] = [[]];
   for (const place of sorted) {
@@ -688,45 +711,56 @@ function ordersOf(
   return orders;
 }
 
+const PHASES: Readonly<Record<Phase, number>> = { up: 0, terminating: 1, gone: 2, starting: 3 };
+
 /** What can be told of a voter without naming another. */
-function markOf(state: State, voter: Voter): string {
-  const { pods, leader, ledger, requests } = state;
-  const targets = requests.filter((request) => request?.target === voter).length;
-  const age = ledger[voter]?.age ?? '-';
-  return `${pods[voter]}${flag(leader === voter)}${age}${flag(ledger[voter]?.to !== null)}${targets}`;
+function markOf({ pods, leader, ledger, requests }: State, voter: Voter): number {
+  const entry = ledger[voter] ?? null;
+  let targets = 0;
+  for (const request of requests) if (request?.target === voter) targets += 1;
+  const age = entry === null ? 9 : entry.age;
+  const handedOver = entry !== null && entry.to !== null ? 1 : 0;
+  const phase = PHASES[pods[voter] ?? 'gone'];
+  return (((phase * 10 + age) * 2 + handedOver) * 10 + targets) * 2 + (leader === voter ? 1 : 0);
 }
 
-function compare(a = '', b = ''): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+/** The state as it looks when voters stand in this order. */
+function textOf(state: State, order: Order): string {
+  const requests = state.requests.map((one) => (one === null ? '' : requestText(one, order)));
+  const { move, leader } = state;
+  const moving = move === null ? '' : placeOf(move.from, order) + placeOf(move.to, order);
+  const world = phasesText(state.pods, order) + placeOf(leader, order);
+  return `${world}${ledgerText(state.ledger, order)}|${moving}|${requests.sort().join('|')}`;
 }
 
-/** `order[i]` is the voter that stands at place i; null and undefined are no voter. */
-function textOf(state: State, order: readonly Voter[]): string {
-  const place = (voter: Voter | null): string =>
-    voter === null ? '-' : String(order.indexOf(voter));
-  const entry = (one: Entry | null | undefined): string =>
-    one === null || one === undefined ? '-' : `${one.age}${place(one.to)}`;
-  const ledger = (one: Ledger | null): string =>
-    one === null ? '' : order.map((voter) => entry(one[voter])).join('');
-  const phases = (one: readonly Phase[] | null): string =>
-    one === null ? '' : order.map((voter) => one[voter]?.[0] ?? '').join('');
-  const requests = state.requests.map((request) => {
-    if (request === null) return '';
-    const { review: r, target, outdated, age, again } = request;
-    const head = `${place(target)}${flag(outdated)}${age}${flag(again)}`;
-    if (r === null) return head;
-    const flags = `${flag(r.fresh)}${flag(r.same)}${r.held[0]}`;
-    return `${head}${r.stage}${ledger(r.ledger)},${phases(r.pods)},${flags}${place(r.to)}${entry(r.replaced)}`;
-  });
-  const move = state.move === null ? '' : `${place(state.move.from)}${place(state.move.to)}`;
-  return [
-    phases(state.pods),
-    place(state.leader),
-    ledger(state.ledger),
-    move,
-    ...requests.sort(),
-  ].join('|');
+function requestText({ target, outdated, age, again, review }: Request, order: Order): string {
+  const head = `${placeOf(target, order)}${flag(outdated)}${age}${flag(again)}`;
+  if (review === null) return head;
+  const { stage, fresh, same, held, to, replaced } = review;
+  const flags = `${flag(fresh)}${flag(same)}${held}${placeOf(to, order)}`;
+  const seen = `${ledgerText(review.ledger, order)},${phasesText(review.pods, order)}`;
+  return `${head}${stage}${seen},${flags}${entryText(replaced, order)}`;
+}
+
+function ledgerText(ledger: Ledger | null, order: Order): string {
+  let text = '';
+  if (ledger !== null) for (const voter of order.voters) text += entryText(ledger[voter], order);
+  return text;
+}
+
+function phasesText(phases: readonly Phase[] | null, { voters }: Order): string {
+  let text = '';
+  if (phases !== null) for (const voter of voters) text += String(PHASES[phases[voter] ?? 'gone']);
+  return text;
+}
+
+function entryText(entry: Entry | null | undefined, order: Order): string {
+  if (entry === null || entry === undefined) return '-';
+  return `${entry.age}${placeOf(entry.to, order)}`;
+}
+
+function placeOf(voter: Voter | null, { places }: Order): string {
+  return voter === null ? '-' : String(places[voter]);
 }
 
 function flag(value: boolean): string {
