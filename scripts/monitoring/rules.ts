@@ -10,7 +10,9 @@ const alertSchema = z.strictObject({
   annotations: z.strictObject({
     summary: z.string(),
     description: z.string(),
-    runbook_url: z.string(),
+    runbook: z.string().optional(),
+    /** Instead of the path, where somebody has made a link of it. */
+    runbook_url: z.string().optional(),
   }),
 });
 

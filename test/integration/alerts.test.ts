@@ -1,6 +1,7 @@
+import { execa } from 'execa';
 import { readdirSync, readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
@@ -44,6 +45,26 @@ describe.skipIf(lacksBinary('promtool'))('the alerts, by promtool,', () => {
   it.each(readdirSync(RULE_TESTS))('fire, resolve and stay quiet as %s says', async (file) => {
     const { ok, output } = await testRules(join(RULE_TESTS, file));
     expect({ ok, output }).toMatchObject({ ok: true });
+  });
+
+  it('have links to their runbooks, once the line of the docs has made them', async () => {
+    const docs = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+    const [, line = ''] = /```sh\n(sed [\s\S]+?)```/.exec(docs) ?? [];
+    const directory = await temporaryDirectory('runbooks');
+    const folder = dirname(RULES);
+    await cp(join(ROOT, folder), join(directory.path, folder), { recursive: true });
+    await execa('sh', ['-c', line], { cwd: directory.path });
+    const linked = join(directory.path, RULES);
+    const links = (await alertsIn(linked)).map(({ annotations }) => annotations.runbook_url);
+    expect(links).toStrictEqual(
+      shipped.map(
+        ({ alert }) => `https://git.example.com/etcd-guard/blob/main/docs/runbooks/${alert}.md`,
+      ),
+    );
+    expect(await checkRules(linked)).toMatchObject({ ok: true });
+    const forOperator = await readFile(join(dirname(linked), 'prometheus-rule.yaml'), 'utf8');
+    expect(forOperator.match(/runbook_url: https:/g)).toHaveLength(shipped.length);
+    await directory.remove();
   });
 
   it('have a scrape configuration in the docs that Prometheus takes', async () => {
