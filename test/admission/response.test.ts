@@ -4,6 +4,7 @@ import {
   denied,
   errored,
   malformedReply,
+  patched,
   unusable,
 } from '../../src/admission/response.ts';
 
@@ -32,6 +33,15 @@ describe('the response', () => {
         auditAnnotations: { decision: 'allow', reason: 'Spared', guard: 'default/etcd' },
       },
     });
+  });
+
+  it('of a change carries a JSON Patch in base64, and none where nothing is changed', () => {
+    const operations = [{ op: 'add', path: '/metadata/labels/a~1b', value: 'ü' }];
+    const { response } = patched(ASKED, operations, { warnings: ['so'] });
+    const { patch = '', ...rest } = response;
+    expect(rest).toEqual({ uid: 'u1', allowed: true, warnings: ['so'], patchType: 'JSONPatch' });
+    expect(JSON.parse(Buffer.from(patch, 'base64').toString())).toEqual(operations);
+    expect(patched(ASKED, [], {})).toEqual(allowed(ASKED));
   });
 
   it('leaves out warnings and annotations that are empty', () => {

@@ -148,6 +148,7 @@ describe('requests', () => {
     const everywhere = { ...GUARDS, namespace: null };
     await api.replace(everywhere, wanted, { subresource: 'status', withinMs: MS });
     expect(await api.patch(MAPS, 'a', { data: null }, MS)).toEqual(object('a', 8));
+    expect(await api.patchStatus(MAPS, 'a', { status: {} }, MS)).toEqual(object('a', 8));
     const type = 'application/json';
     const namespaced = '/api/v1/namespaces/default/configmaps';
     const guards = '/apis/etcd-guard.io/v1alpha1/namespaces/default/etcdguards';
@@ -167,6 +168,12 @@ describe('requests', () => {
         path: `${namespaced}/a`,
         body: { data: null },
         type: 'application/merge-patch+json',
+      },
+      {
+        method: 'PATCH',
+        path: `${namespaced}/a/status`,
+        body: { status: {} },
+        type: 'application/strategic-merge-patch+json',
       },
     ]);
   });

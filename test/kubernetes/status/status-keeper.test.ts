@@ -752,3 +752,59 @@ describe('role labels', () => {
     expect(patched()).toEqual([]);
   });
 });
+
+describe('readiness gates', () => {
+  const GATED = { spec: { readinessGates: [{ conditionType: 'etcd-guard.io/InSync' }] } };
+
+  beforeEach(() => {
+    for (const pod of PODS) api.put(podObject(pod, GATED));
+  });
+
+  function inSync(pod: string): boolean {
+    return JSON.stringify(api.at('Pod', pod)['status']).includes('"reason":"HealthyVoter"');
+  }
+
+  function looks(): number {
+    return etcd.calls.filter((call) => call === 'ask').length;
+  }
+
+  test('are told within seconds that a member has caught up, however long it took', async () => {
+    etcd.member('etcd-2').lagEntries = 5_000;
+    await start({ readinessGates: true });
+    expect(PODS.map(inSync)).toEqual([true, true, false]);
+    await advance(10 * A_ROUND);
+    const before = looks();
+    await advance(30_000);
+    expect(looks() - before).toBeGreaterThanOrEqual(9);
+    expect(looks() - before).toBeLessThanOrEqual(11);
+    etcd.member('etcd-2').lagEntries = 0;
+    await advance(3_500);
+    expect(inSync('etcd-2')).toBe(true);
+    await advance(10 * A_ROUND);
+    const quiet = looks();
+    await advance(A_ROUND);
+    expect(looks() - quiet).toBeLessThanOrEqual(2);
+  });
+
+  test('of a guard that is gone are not looked at any more', async () => {
+    etcd.member('etcd-2').lagEntries = 5_000;
+    await start({ readinessGates: true });
+    api.remove('EtcdGuard', 'etcd');
+    await advance(1_000);
+    const before = looks();
+    await advance(A_ROUND);
+    expect(looks()).toBe(before);
+  });
+
+  test('are not written unless asked for, nor without the Lease', async () => {
+    await start();
+    await advance(A_ROUND);
+    expect(patched()).toEqual([]);
+    keeper.stop();
+    reader.close();
+    holding = false;
+    await start({ readinessGates: true });
+    await advance(A_ROUND);
+    expect(patched()).toEqual([]);
+  });
+});
