@@ -2,8 +2,10 @@
 export function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let rest = text;
-  while (rest.length > width) {
-    const at = breakBefore(rest, width);
+  // Terminals can be of any width, and a line of no letters would never end.
+  const most = Math.max(1, width);
+  while (rest.length > most) {
+    const at = breakBefore(rest, most);
     lines.push(rest.slice(0, at).trimEnd());
     rest = rest.slice(at).trimStart();
   }

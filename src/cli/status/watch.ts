@@ -139,12 +139,12 @@ async function watchDocuments(
 ): Promise<void> {
   let last = withoutTimes(first);
   let writtenAtMs = performance.now();
+  let told = '';
   streams.out(asDocuments(first, output));
-  for await (const { shown, trouble } of looks(source, streams)) {
-    if (shown === undefined) {
-      streams.err(`etcd-guard: ${trouble}\n`);
-      continue;
-    }
+  for await (const { shown, trouble = '' } of looks(source, streams)) {
+    if (trouble !== told && trouble !== '') streams.err(`etcd-guard: ${trouble}\n`);
+    told = trouble;
+    if (shown === undefined) continue;
     const now = withoutTimes(shown);
     if (now === last && performance.now() - writtenAtMs < SIGN_OF_LIFE_MS) continue;
     streams.out(
