@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { against } from './against.ts';
 import { Bench } from './bench.ts';
 import { parseOptions, USAGE, type Options } from './options.ts';
 import type { PartName } from './part-names.ts';
@@ -31,6 +32,10 @@ async function run(options: Options): Promise<void> {
   try {
     if (options.profile !== null) {
       process.stdout.write(await profile(bench, options.profile));
+      return;
+    }
+    if (options.against !== null) {
+      process.stdout.write(await against(bench, options.against));
       return;
     }
     const measured = await measure(bench);

@@ -36,6 +36,8 @@ export interface Options {
   readonly placement: Placement;
   /** Instead of all parts. */
   readonly profile: Profiled | null;
+  /** Instead of all parts: the main.js of another bundle. */
+  readonly against: string | null;
   /** A file for the JSON, `-` for stdout instead of the table; null: none. */
   readonly json: string | null;
 }
@@ -80,6 +82,7 @@ const QUICK: Lengths = {
 
 export const USAGE = `Usage: npm run bench -- [--quick] [--only PART,...|--all] [--placement WHERE] [--json [FILE]]
        npm run bench -- --profile KIND [--quick]
+       npm run bench -- --against MAIN.JS [--quick]
 
 Compares etcd-guard with a bare round of etcd requests and a bare HTTPS server.
   --quick              shorter, and so less exact
@@ -90,6 +93,7 @@ Compares etcd-guard with a bare round of etcd requests and a bare HTTPS server.
                        together: all on one; free: wherever the kernel puts them
   --json [FILE]        writes the results as JSON to FILE, or to stdout in place of the table
   --profile KIND       where the guard's time goes: ${PROFILED.join(', ')}
+  --against MAIN.JS    processor time of reviews, in turn with a guard from another bundle
 
 Parts:
 ${Object.entries(PARTS)
@@ -102,6 +106,7 @@ interface Draft {
   parts: readonly PartName[] | null;
   placement: Placement;
   profile: Profiled | null;
+  against: string | null;
   json: string | null;
   minutes: number | null;
 }
@@ -113,6 +118,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     parts: null,
     placement: 'apart',
     profile: null,
+    against: null,
     json: null,
     minutes: null,
   };
@@ -158,6 +164,10 @@ const FLAGS: Readonly<Record<string, (draft: Draft, rest: string[]) => boolean>>
     draft.profile = PROFILED.find((one) => one === rest[0]) ?? null;
     rest.shift();
     return draft.profile !== null;
+  },
+  '--against'(draft, rest) {
+    draft.against = rest.shift() ?? null;
+    return draft.against !== null;
   },
   '--json'(draft, rest) {
     draft.json = rest[0]?.startsWith('-') === false ? (rest.shift() ?? '-') : '-';
