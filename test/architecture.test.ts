@@ -70,6 +70,11 @@ function place(file: string): string {
   return file.split('/')[0] ?? file;
 }
 
+/** The folder within a folder of src. */
+function part(file: string): string {
+  return file.split('/')[1] ?? '';
+}
+
 describe('the layout of src', () => {
   test('has no folder or file that is not placed', () => {
     expect([...new Set(filesOf(SRC).map(place))].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
@@ -102,7 +107,6 @@ describe('the layout of src', () => {
       locks: ['api', 'guards', 'status'],
       events: ['api', 'guards'],
     };
-    const part = (file: string) => file.split('/')[1] ?? '';
     const wrong = imports().filter(({ file, target }) => {
       if (place(file) !== 'kubernetes' || place(target) !== 'kubernetes') return false;
       return part(file) !== part(target) && !below[part(file)]?.includes(part(target));

@@ -244,13 +244,14 @@ describe('the webhook server', () => {
   });
 });
 
+function answerTo(body: unknown): () => Promise<Reply> {
+  return () => Promise.resolve({ status: 200, body });
+}
+
 describe('what is answered beside /validate', () => {
   let started: Started;
 
   beforeAll(async () => {
-    const answerTo = (body: unknown): (() => Promise<Reply>) => {
-      return async () => ({ status: 200, body });
-    };
     const others = new Map([
       ['/first', answerTo('first')],
       ['/second', answerTo('second')],

@@ -194,14 +194,10 @@ const NO_ENTRIES: Entries = {
 };
 
 async function readEntries(file: string, mayBeMissing: boolean): Promise<Entries> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    if (code === 'ENOENT' && mayBeMissing) return NO_ENTRIES;
-    if (code === 'ENOENT') throw unusable(file, `there is no such file; ${ANOTHER}`);
-    throw unusable(file, `it can't be read (${code})`);
+  const text = await textOf(file);
+  if (text === null) {
+    if (mayBeMissing) return NO_ENTRIES;
+    throw unusable(file, `there is no such file; ${ANOTHER}`);
   }
   const found = fileSchema.safeParse(parseYaml(file, text));
   if (!found.success) {
@@ -209,6 +205,17 @@ async function readEntries(file: string, mayBeMissing: boolean): Promise<Entries
     throw unusable(file, path === '' ? 'it is no kubeconfig' : `${path} is missing or malformed`);
   }
   return entriesOf(found.data, dirname(resolve(file)));
+}
+
+/** null: there is no such file. */
+async function textOf(file: string): Promise<string | null> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    if (code === 'ENOENT') return null;
+    throw unusable(file, `it can't be read (${code})`);
+  }
 }
 
 function parseYaml(file: string, text: string): unknown {
