@@ -86,7 +86,7 @@ export class EventStreams {
       this.#soon ??= setTimeout(() => {
         this.#soon = null;
         const context = this.#sharing();
-        for (const stream of this.#open) stream.send(context, 'news');
+        for (const stream of this.#open) this.#send(stream, context, 'news');
       }, TOGETHER_MS);
     });
   }
@@ -101,8 +101,18 @@ export class EventStreams {
   }
 
   #tick(stream: Stream, context: StreamsContext): void {
-    const { guards } = stream.send(context, 'alive');
-    context.freshen(guards.guards);
+    const content = this.#send(stream, context, 'alive');
+    if (content !== null) context.freshen(content.guards.guards);
+  }
+
+  /** null: it can't be shown, which loading the page tells of; it must not end who answers reviews. */
+  #send(stream: Stream, context: StreamsContext, why: 'news' | 'alive'): PageContent | null {
+    try {
+      return stream.send(context, why);
+    } catch {
+      stream.response.destroy();
+      return null;
+    }
   }
 
   /** The same, for one moment: most look at the same page, and reviews wait while it is made. */
