@@ -1,5 +1,11 @@
 import { once } from 'node:events';
-import { createServer, request as httpRequest, type ClientRequest } from 'node:http';
+import {
+  createServer,
+  request as httpRequest,
+  type ClientRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BodyRoom, readBody, type Body } from '../../src/server/body.ts';
 import { listen } from './client.ts';
@@ -15,12 +21,11 @@ function told(body: Body): string {
 describe('bodies that are received at the same time', () => {
   const room = new BodyRoom(ROOM);
   const outcomes = new Map<string, string>();
-  const server = createServer((request, response) => {
-    void readBody(request, LIMIT, room).then((body) => {
-      outcomes.set(request.url ?? '', told(body));
-      response.end();
-    });
-  });
+  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    outcomes.set(request.url ?? '', told(await readBody(request, LIMIT, room)));
+    response.end();
+  }
+  const server = createServer((request, response) => void take(request, response));
   let port = 0;
 
   beforeAll(async () => {
