@@ -1,4 +1,9 @@
-import { LOCK_METRICS, METRICS, type MetricDescription } from '../../src/telemetry/metrics.ts';
+import {
+  INJECTION_METRICS,
+  LOCK_METRICS,
+  METRICS,
+  type MetricDescription,
+} from '../../src/telemetry/metrics.ts';
 import type { Alert } from './rules.ts';
 
 /** The text with what stands between the marks of this name replaced; throws if they are not there. */
@@ -49,7 +54,11 @@ export function alertsTable(alerts: readonly Alert[]): string {
 }
 
 function all(): readonly MetricDescription[] {
-  return [...Object.values(METRICS), ...Object.values(LOCK_METRICS)];
+  return [
+    ...Object.values(METRICS),
+    ...Object.values(LOCK_METRICS),
+    ...Object.values(INJECTION_METRICS),
+  ];
 }
 
 function valuesText(values: readonly string[] | string): string {

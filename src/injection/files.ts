@@ -47,7 +47,7 @@ function placed(
     const what = `the pod already has another volume ${name}`;
     return { warnings: [`${what}: ConfigMap ${configMap} is not mounted`], holds: false };
   }
-  const containers = all.filter(({ init }) => !init || file.initContainers);
+  const containers = all.filter(({ init }) => !init || file.inInitContainers);
   const standing = containers.map((one) => ({ one, has: standingAt(one.json, file) }));
   const free = standing.filter(({ has }) => has === 'free').map(({ one }) => one);
   for (const { added } of free) added.push({ name, mountPath, readOnly: true });

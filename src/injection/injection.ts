@@ -10,7 +10,7 @@ export interface InjectedFile {
   readonly configMap: string;
   readonly mountPath: string;
   /** Init containers as well. */
-  readonly initContainers: boolean;
+  readonly inInitContainers: boolean;
 }
 
 /** The label, and its value, by which a pod asks to be given what its guard names. */

@@ -228,6 +228,20 @@ export const LOCK_METRICS = {
   },
 } as const satisfies Readonly<Record<string, MetricDescription>>;
 
+export const INJECTION_OUTCOMES = ['injected', 'unchanged', 'incomplete', 'failed'] as const;
+
+/** As LOCK_METRICS, of injection. */
+export const INJECTION_METRICS = {
+  injections: {
+    name: 'etcdguard_injections_total',
+    type: 'counter',
+    what: 'New pods that asked for injection: given all of it, having it already (the API server may ask twice), given less than asked for, or nothing because the guard failed. Dry runs are counted.',
+    absent: 'Absent without the component injection.',
+    labels: { outcome: INJECTION_OUTCOMES },
+    from: EVERY,
+  },
+} as const satisfies Readonly<Record<string, MetricDescription>>;
+
 /** The text of `# HELP`. */
 export function helpOf({ what, absent }: MetricDescription): string {
   return absent === 'Never absent.' ? what : `${what} ${absent}`;

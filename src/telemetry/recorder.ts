@@ -10,6 +10,8 @@ import {
   HAND_OFF_OUTCOMES,
   HEALTHS,
   helpOf,
+  INJECTION_METRICS,
+  INJECTION_OUTCOMES,
   METHODS,
   LOCK_METRICS,
   METRICS,
@@ -45,6 +47,9 @@ export interface LockDenial {
 
 /** What became of a leader that a caller was entitled to have handed over. */
 export type HandOffOutcome = (typeof HAND_OFF_OUTCOMES)[number];
+
+/** What became of a new pod that asked for injection. */
+export type InjectionOutcome = (typeof INJECTION_OUTCOMES)[number];
 
 /** A file that is followed while running. */
 export type WatchedFile = (typeof WATCHED_FILES)[number];
@@ -158,6 +163,13 @@ export class Recorder implements EtcdRequestObserver {
       last.set(key, { denial, at: this.#monotonicMs() });
       counter.inc({ operation, resource, namespace, lock });
     };
+  }
+
+  /** Begins to count what new pods are given; gives what it is told to. */
+  countInjections(): (outcome: InjectionOutcome) => void {
+    const counter = this.#counter(INJECTION_METRICS.injections);
+    for (const outcome of INJECTION_OUTCOMES) counter.inc({ outcome }, 0);
+    return (outcome) => counter.inc({ outcome });
   }
 
   /** Creates the series of a guard, so that the first refusal is an increase and not a new series. */

@@ -8,6 +8,7 @@ import { parseConfig } from '../../src/config.ts';
 import { ASKING } from '../../src/injection/injection.ts';
 import { guardSpec } from '../../src/kubernetes/guards/guard-resource-schema.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { Recorder } from '../../src/telemetry/recorder.ts';
 import { PROTECTED } from '../harness/admission-webhook.ts';
 import { FakeKubernetes } from '../fakes/fake-kubernetes.ts';
 import { DEPLOY, kustomization, only, ownObjects } from './manifests.ts';
@@ -46,6 +47,7 @@ test('turns on what the program has under that name, and nothing else', () => {
 test('has the API server ask where the program answers, and the program write its caBundle there', () => {
   const { path, registration } = serveInjection({
     api: new FakeKubernetes(),
+    recorder: new Recorder('test', () => 0),
     log: createLogger('error', { write: () => undefined }),
     webhookConfiguration: served().certificate.configuration,
   });
@@ -119,7 +121,7 @@ test('docs/injection.md has an EtcdGuard whose spec.inject the program takes', (
   const [, yaml = ''] = /```yaml\n(kind: EtcdGuard[\s\S]+?)```/.exec(docs) ?? [];
   const { spec } = z.object({ spec: z.unknown() }).parse(parse(yaml));
   expect(guardSpec.parse(spec).inject).toEqual({
-    files: [{ configMap: 'etcd-config', mountPath: '/etc/config', initContainers: false }],
+    files: [{ configMap: 'etcd-config', mountPath: '/etc/config', inInitContainers: false }],
     readinessGate: true,
     terminationGracePeriodSeconds: 60,
   });

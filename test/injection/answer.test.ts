@@ -13,7 +13,7 @@ const GUARD: InjectingGuard = {
   namespace: 'default',
   name: 'etcd',
   injection: {
-    files: [{ configMap: 'hello', mountPath: '/etc/config', initContainers: false }],
+    files: [{ configMap: 'hello', mountPath: '/etc/config', inInitContainers: false }],
     readinessGate: false,
     terminationGracePeriodSeconds: null,
   },

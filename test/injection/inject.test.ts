@@ -13,7 +13,7 @@ const NOTHING: Injection = {
 const HELLO: InjectedFile = {
   configMap: 'hello',
   mountPath: '/etc/config',
-  initContainers: false,
+  inInitContainers: false,
 };
 const VOLUME = { name: 'etcd-guard-hello', configMap: { name: 'hello', optional: true } };
 const MOUNT = { name: 'etcd-guard-hello', mountPath: '/etc/config', readOnly: true };
@@ -66,7 +66,7 @@ describe('a pod', () => {
       },
     };
     const all = {
-      files: [{ ...HELLO, initContainers: true }],
+      files: [{ ...HELLO, inInitContainers: true }],
       readinessGate: true,
       terminationGracePeriodSeconds: 60,
     };
@@ -230,7 +230,7 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
 const configMap = fc.constantFrom('a', 'b', 'c.d');
 const path = fc.constantFrom('/x', '/y', '/y/z');
 const files = fc.uniqueArray(
-  fc.record({ configMap, mountPath: path, initContainers: fc.boolean() }),
+  fc.record({ configMap, mountPath: path, inInitContainers: fc.boolean() }),
   { maxLength: 3, selector: ({ mountPath }) => mountPath },
 );
 const injections: fc.Arbitrary<Injection> = fc.record({

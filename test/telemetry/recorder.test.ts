@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ClusterView } from '../../src/decision/cluster-view.ts';
 import { memberId } from '../../src/decision/member-id.ts';
-import { LOCK_METRICS, METRICS } from '../../src/telemetry/metrics.ts';
+import { INJECTION_METRICS, LOCK_METRICS, METRICS } from '../../src/telemetry/metrics.ts';
 import { Recorder } from '../../src/telemetry/recorder.ts';
 
 const GUARD = { namespace: 'default', guard: 'etcd' };
@@ -76,8 +76,9 @@ describe('the metrics', () => {
     recorder.unguardedAtScrape(() => [['default', 1]]);
     recorder.readyAtScrape(async () => true);
     recorder.countLockDenials();
+    recorder.countInjections();
     const types = (await lines('# TYPE etcdguard_')).map((line) => line.replace('# TYPE ', ''));
-    const described = Object.values({ ...METRICS, ...LOCK_METRICS }).map(
+    const described = Object.values({ ...METRICS, ...LOCK_METRICS, ...INJECTION_METRICS }).map(
       ({ name, type }) => `${name} ${type}`,
     );
     expect(types.toSorted()).toEqual(described.toSorted());
@@ -109,6 +110,18 @@ describe('the metrics', () => {
     expect(await lines('etcdguard_lock')).toEqual([`${updates} 2`, `${deletes} 1`]);
     now = 86_400_000;
     expect(await lines('etcdguard_lock')).toEqual([`${deletes} 1`]);
+  });
+
+  test('say nothing of injection before it is counted', async () => {
+    expect(await lines('# TYPE etcdguard_injections')).toEqual([]);
+    const counted = recorder.countInjections();
+    counted('incomplete');
+    const outcomes = { injected: 0, unchanged: 0, incomplete: 1, failed: 0 };
+    expect(await lines('etcdguard_injections')).toEqual(
+      Object.entries(outcomes).map(
+        ([outcome, count]) => `etcdguard_injections_total{outcome="${outcome}"} ${count}`,
+      ),
+    );
   });
 
   test('say nothing of a certificate before there is one', async () => {

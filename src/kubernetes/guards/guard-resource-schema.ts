@@ -81,7 +81,7 @@ const inject = z.strictObject({
       z.strictObject({
         configMap: objectName,
         mountPath,
-        initContainers: z.boolean().default(false),
+        inInitContainers: z.boolean().default(false),
       }),
     )
     .max(MAX_FILES)

@@ -26,8 +26,8 @@ export const FULL_SPEC = {
   },
   inject: {
     files: [
-      { configMap: 'hello', mountPath: '/etc/config', initContainers: true },
-      { configMap: 'etcd.scripts', mountPath: '/opt/..x/.y', initContainers: false },
+      { configMap: 'hello', mountPath: '/etc/config', inInitContainers: true },
+      { configMap: 'etcd.scripts', mountPath: '/opt/..x/.y', inInitContainers: false },
     ],
     readinessGate: true,
     terminationGracePeriodSeconds: 60,

@@ -26,7 +26,7 @@ describe('guards that select a pod', () => {
         namespace: 'default',
         name: 'etcd',
         injection: {
-          files: [{ ...FILE, initContainers: false }],
+          files: [{ ...FILE, inInitContainers: false }],
           readinessGate: false,
           terminationGracePeriodSeconds: null,
         },
