@@ -35,6 +35,7 @@ import {
   type StatusSource,
 } from './shown.ts';
 import { answered, heardNobody, isConclusive, judged, type Finding } from '../finding.ts';
+import { listLocks } from './locks.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
 import { lookAt, notesOn, type Seen } from '../look.ts';
 import { lastKnownNote, lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
@@ -64,6 +65,13 @@ export async function clusterStatus(
         const protectedBy = protection(guards);
         const asking = { guards, via, dryRuns, neighbours, protectedBy, timeoutMs };
         return await Promise.all(chosen.map((object) => looks.run(() => look(object, asking))));
+      } catch (error) {
+        throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
+      }
+    },
+    async locks() {
+      try {
+        return await listLocks(guards.api, namespace, Date.now());
       } catch (error) {
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
       }

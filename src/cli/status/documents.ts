@@ -1,20 +1,27 @@
 import { stringify } from 'yaml';
 import type { StatusConfig } from '../../config.ts';
-import type { Shown } from './shown.ts';
+import type { Shown, ShownLock } from './shown.ts';
 
 /** For programs; the names are those that kubectl prints and takes. */
 export function asDocuments(
   shown: readonly Shown[],
   output: Exclude<StatusConfig['output'], 'table'>,
+  locks: readonly ShownLock[] = [],
 ): string {
-  const items = shown.map(({ item }) => item);
+  const document = {
+    items: shown.map(({ item }) => item),
+    ...(locks.length > 0 && { locks: locks.map(({ item }) => item) }),
+  };
   switch (output) {
     case 'json':
-      return `${JSON.stringify({ items }, null, 2)}\n`;
+      return `${JSON.stringify(document, null, 2)}\n`;
     case 'yaml':
-      return stringify({ items }, { aliasDuplicateObjects: false });
+      return stringify(document, { aliasDuplicateObjects: false });
     case 'name':
-      return shown.map(({ title }) => `etcdguard.etcd-guard.io/${nameIn(title)}\n`).join('');
+      return [
+        ...shown.map(({ title }) => `etcdguard.etcd-guard.io/${nameIn(title)}\n`),
+        ...locks.map(({ title }) => `exclusivelock.etcd-guard.io/${nameIn(title)}\n`),
+      ].join('');
   }
 }
 

@@ -53,6 +53,28 @@ export interface Shown {
   readonly sure: boolean;
 }
 
+/** One lock in the output of `etcd-guard status -o json`, as it is stored. */
+export interface LockStatus {
+  readonly apiVersion: 'etcd-guard.io/v1alpha1';
+  readonly kind: 'ExclusiveLock';
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly spec: unknown;
+  readonly status: unknown;
+}
+
+/** An ExclusiveLock, for people. */
+export interface ShownLock {
+  /** `default/lockred` */
+  readonly title: string;
+  readonly selector: string;
+  readonly exclusive: string;
+  readonly matched: number | null;
+  readonly untilMs: number | null;
+  /** `yes (Enforced)`, or `?` while nobody has written it down. */
+  readonly inForce: string;
+  readonly item: LockStatus;
+}
+
 /** Where `status` has its guards from. */
 export interface StatusSource {
   /** null: all namespaces. */
@@ -62,6 +84,8 @@ export interface StatusSource {
    * milliseconds would have, or else one that the API server sends by default.
    */
   look(timeoutMs?: number): Promise<readonly Shown[]>;
+  /** Absent: guards from files have none beside them. */
+  locks?(): Promise<readonly ShownLock[]>;
   close(): void;
 }
 

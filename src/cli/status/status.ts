@@ -3,8 +3,8 @@ import { UsageError } from '../backend.ts';
 import type { Streams, Surroundings } from '../streams.ts';
 import { asDocuments } from './documents.ts';
 import { fileStatus } from './file-source.ts';
-import type { Shown, StatusSource } from './shown.ts';
-import { tables } from './tables.ts';
+import type { Shown, ShownLock, StatusSource } from './shown.ts';
+import { lockTable, tables } from './tables.ts';
 import { watch } from './watch.ts';
 
 /** `etcd-guard status`; resolves with the exit code, rejects if nobody can be asked. */
@@ -33,17 +33,27 @@ async function open(config: StatusConfig, { environment }: Surroundings): Promis
 
 async function show(source: StatusSource, config: StatusConfig, streams: Streams): Promise<number> {
   const shown = await source.look();
+  const locks = await locksBeside(source, config);
   if (shown.length === 0) {
     streams.err(`etcd-guard: ${nothingFound(config, source)}\n`);
     if (config.name !== null) return 4;
-    if (config.output === 'table' || config.output === 'name') return 0;
+    const isText = config.output === 'table' || config.output === 'name';
+    if (isText && locks.length === 0) return 0;
   }
   if (config.watch) {
     await watch({ source, first: shown }, config.output, streams);
     return 0;
   }
-  streams.out(render(shown, config.output, streams));
+  streams.out(render({ shown, locks }, config.output, streams));
   return shown.every(({ sure }) => sure) ? 0 : 3;
+}
+
+/** Whoever asks for one guard, or watches, wants no more than that. */
+async function locksBeside(
+  source: StatusSource,
+  { name, watch: follows }: StatusConfig,
+): Promise<readonly ShownLock[]> {
+  return name !== null || follows ? [] : ((await source.locks?.()) ?? []);
 }
 
 function nothingFound({ name }: StatusConfig, { namespace }: StatusSource): string {
@@ -52,11 +62,14 @@ function nothingFound({ name }: StatusConfig, { namespace }: StatusSource): stri
 }
 
 function render(
-  shown: readonly Shown[],
+  { shown, locks }: { readonly shown: readonly Shown[]; readonly locks: readonly ShownLock[] },
   output: StatusConfig['output'],
   { terminal }: Streams,
 ): string {
-  if (output !== 'table') return asDocuments(shown, output);
+  if (output !== 'table') return asDocuments(shown, output, locks);
   const width = terminal?.size().columns;
-  return shown.map((one) => tables(one, width)).join('\n');
+  return [
+    ...shown.map((one) => tables(one, width)),
+    ...(locks.length > 0 ? [lockTable(locks, width)] : []),
+  ].join('\n');
 }

@@ -1,4 +1,4 @@
-import type { PodStatus, Shown, ShownStatus } from './shown.ts';
+import type { PodStatus, Shown, ShownLock, ShownStatus } from './shown.ts';
 import { table, type Column } from '../table.ts';
 import { plain, wrap } from '../text.ts';
 
@@ -30,6 +30,28 @@ export function tables(shown: Shown, width = Infinity): string {
     ...(notes.length === 0 ? [] : [notes.map((note) => noteOn(title, note, width)).join('')]),
   ];
   return parts.join('\n');
+}
+
+const LOCK_COLUMNS: readonly Column[] = [
+  { title: 'LOCK', wraps: true },
+  { title: 'SELECTOR', wraps: true },
+  { title: 'EXCLUSIVE', wraps: true },
+  { title: 'MATCHED' },
+  { title: 'UNTIL' },
+  { title: 'IN FORCE' },
+];
+
+/** The locks beside the guards, a row each. */
+export function lockTable(locks: readonly ShownLock[], width = Infinity): string {
+  const rows = locks.map(({ title, selector, exclusive, matched, untilMs, inForce }) => [
+    title,
+    selector,
+    plain(exclusive),
+    `${matched ?? '?'}`,
+    untilMs === null ? '' : new Date(untilMs).toISOString().replace('.000', ''),
+    inForce,
+  ]);
+  return table(LOCK_COLUMNS, rows, width);
 }
 
 function noteOn(title: string, note: string, width: number): string {
