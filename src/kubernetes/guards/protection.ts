@@ -42,6 +42,9 @@ const configurationSchema = z.object({
     .array(
       z.object({
         name: z.string(),
+        clientConfig: z
+          .looseObject({ service: z.looseObject({ path: z.string().optional() }).optional() })
+          .optional(),
         rules: z.array(rule).default([]),
         namespaceSelector: labelSelector.default({}),
       }),
@@ -58,10 +61,16 @@ export function scopeOf(object: KubernetesObject | null, configuration: string):
   return { configuration, selectors: asked.map(({ namespaceSelector }) => namespaceSelector) };
 }
 
-/** Whether a webhook of this configuration bears our name, whatever the configuration itself is called. */
+/** Where the guard is asked about pods; what is installed beside it is asked elsewhere. */
+const REVIEWS = '/validate';
+
+/** Whether a webhook of this configuration is the guard's, whatever the configuration itself is called. */
 export function isOurs(object: KubernetesObject): boolean {
   const { webhooks = [] } = configurationSchema.safeParse(object).data ?? {};
-  return webhooks.some(({ name }) => name.endsWith('.etcd-guard.io'));
+  return webhooks.some(
+    ({ name, clientConfig }) =>
+      name.endsWith('.etcd-guard.io') && (clientConfig?.service?.path ?? REVIEWS) === REVIEWS,
+  );
 }
 
 function asksAboutPods({ apiGroups, operations, resources }: z.infer<typeof rule>): boolean {

@@ -85,5 +85,11 @@ describe('a namespace', () => {
     expect(isOurs(configuration(webhookObject()))).toBe(true);
     expect(isOurs(configuration({ webhooks: [{ name: 'pods.example.org' }] }))).toBe(false);
     expect(isOurs(configuration({}))).toBe(false);
+    const [at, lock] = ['/validate', '/lock'].map((path) => ({ service: { path } }));
+    const named = (name: string, clientConfig: unknown) =>
+      configuration({ webhooks: [{ name, clientConfig }] });
+    expect(isOurs(named('pods.etcd-guard.io', at))).toBe(true);
+    // Of ExclusiveLocks, which are asked about deletions of pods too, and guard none.
+    expect(isOurs(named('locks.etcd-guard.io', lock))).toBe(false);
   });
 });
