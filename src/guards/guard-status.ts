@@ -42,6 +42,8 @@ type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
 export interface Acceptance extends Finding {
   /** Every deletion is refused, whatever the cluster could spare. */
   readonly refusesAll?: boolean;
+  /** Nobody is asked about any deletion. */
+  readonly protectsNothing?: boolean;
 }
 
 /** The guarded pods by name, and what they answered. */
@@ -90,12 +92,12 @@ export function unaskedStatus(fault: string, now: string): ClusterStatus {
 /** The status with its third condition. */
 export function withAcceptance(
   status: ClusterStatus,
-  { refusesAll = false, ...found }: Acceptance,
+  { refusesAll = false, status: isAccepted, reason, message }: Acceptance,
   now: string,
 ): ClusterStatus {
   const all: readonly Condition[] = [
     ...status.conditions,
-    { type: 'Accepted', ...found, lastTransitionTime: now },
+    { type: 'Accepted', status: isAccepted, reason, message, lastTransitionTime: now },
   ];
   return {
     ...status,
@@ -103,6 +105,26 @@ export function withAcceptance(
     conditions: all,
     reason: gravest(all),
   };
+}
+
+/** What of a condition tells since when it has been so. */
+export type Since = Pick<Condition, 'type' | 'status' | 'lastTransitionTime'>;
+
+/** The status with the time of the last change of each condition, as far as it was seen before. */
+export function withTimes(status: ClusterStatus, before: readonly Since[]): ClusterStatus {
+  const timed = status.conditions.map((condition) => {
+    const times = before
+      .filter((one) => one.type === condition.type && one.status === condition.status)
+      .map(({ lastTransitionTime }) => lastTransitionTime);
+    const [lastTransitionTime = ''] = [...times, condition.lastTransitionTime].sort(byTime);
+    return { ...condition, lastTransitionTime };
+  });
+  return { ...status, conditions: timed };
+}
+
+/** RFC 3339 with or without fractions of a second. */
+function byTime(a: string, b: string): number {
+  return Date.parse(a) - Date.parse(b);
 }
 
 /** Of a guard whose pods these other guards have too; null: none has. */

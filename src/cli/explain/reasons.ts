@@ -1,4 +1,6 @@
 import { REASONS, type Reason } from '../../decision/situation.ts';
+import { LOCK_ANSWERS } from './lock-answers.ts';
+import { STATES } from './states.ts';
 
 /** A reason that answers, Events, metrics and logs give, for people. */
 export interface Explanation {
@@ -209,8 +211,10 @@ const OTHERS: readonly Explanation[] = [
   },
 ];
 
-/** All that there are: those of the decision table first, in its order. */
+/** All that there are: those of the decision table first, in its order; those of a status last. */
 export const EXPLANATIONS: readonly Explanation[] = [
   ...REASONS.map((reason) => ({ reason, ...DECISIONS[reason] })),
   ...OTHERS,
+  ...LOCK_ANSWERS,
+  ...STATES,
 ];

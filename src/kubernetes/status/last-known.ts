@@ -10,8 +10,9 @@ export interface Known {
 }
 
 /**
- * The status with voters, quorum and members as they were last agreed on, none of them healthy, where
- * no list is agreed on now. For people and metrics alone: decisions read none of it.
+ * The status with voters, quorum and members as they were last agreed on where no list is agreed on
+ * now: none of them healthy if they were asked, else nobody knows how many. For people and metrics
+ * alone: decisions read none of it.
  */
 export function withLastKnown(status: ClusterStatus, known: Known): ClusterStatus {
   const { voters = 0, quorum = 0, members = [] } = known.before;
@@ -22,10 +23,16 @@ export function withLastKnown(status: ClusterStatus, known: Known): ClusterStatu
     ...status,
     voters,
     quorum,
-    healthyVoters: 0,
-    health: `0/${voters}`,
+    ...(wasAsked(status, known) && { healthyVoters: 0, health: `0/${voters}` }),
     members: [...former, ...status.members.filter(({ pod }) => !names.has(pod))],
   };
+}
+
+/** A guard that can't be used, or selects nobody, says nothing about how its etcd is. */
+function wasAsked({ conditions }: ClusterStatus, { pods }: Known): boolean {
+  return (
+    pods !== null && pods.length > 0 && !conditions.some(({ reason }) => reason === 'NotAsked')
+  );
 }
 
 /** A selector may have been changed to another cluster's pods, whose voters are others. */

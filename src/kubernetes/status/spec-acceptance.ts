@@ -32,7 +32,9 @@ export function acceptance(applied: Applied): Acceptance {
     const message = first === undefined ? 'it is not valid' : invalidGuard(object, first);
     return refused('Invalid', message);
   }
-  if (unprotected !== null) return refused(unprotected.reason, unprotected.message);
+  if (unprotected !== null) {
+    return { ...refused(unprotected.reason, unprotected.message), protectsNothing: true };
+  }
   if (reading === null) {
     return { status: 'Unknown', reason: 'PodsNotRead', message: "its pods can't be read" };
   }

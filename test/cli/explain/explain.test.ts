@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ANNOUNCED } from '../../../src/admission/announce.ts';
 import { explain } from '../../../src/cli/explain/explain.ts';
 import { EXPLANATIONS } from '../../../src/cli/explain/reasons.ts';
+import { STATES, TROUBLES } from '../../../src/cli/explain/states.ts';
 import { REASONS } from '../../../src/decision/situation.ts';
 import { said } from '../said.ts';
 
@@ -27,6 +28,43 @@ function page(): string {
 it('docs/reasons.md says the same', async () => {
   if (process.env['UPDATE_DOCS']) await writeFile(DOCS, page());
   expect(await readFile(DOCS, 'utf8')).toBe(page());
+});
+
+const OPERATING = new URL('../../../docs/operating.md', import.meta.url);
+const TABLE = /\| REASON \| what it says \| what to do \|\n(\|.*\n)+/;
+
+function reasonTable(): string {
+  const rows = TROUBLES.map(
+    ({ reason, outcome, means, next }) =>
+      `| ${reason} | **${outcome.replace(/ \(.*$/, '')}**: ${means} | ${next.join(' ')} |`,
+  );
+  return ['| REASON | what it says | what to do |', '|---|---|---|', ...rows, ''].join('\n');
+}
+
+it('docs/operating.md has the same of the column REASON', async () => {
+  const text = await readFile(OPERATING, 'utf8');
+  if (process.env['UPDATE_DOCS'])
+    await writeFile(
+      OPERATING,
+      text.replace(TABLE, () => reasonTable()),
+    );
+  expect(TABLE.exec(await readFile(OPERATING, 'utf8'))?.[0]).toBe(reasonTable());
+});
+
+it('knows every reason that a condition of an EtcdGuard can have, and no other', async () => {
+  const files = [
+    'guards/guard-status',
+    'kubernetes/status/spec-acceptance',
+    'kubernetes/guards/protection',
+  ];
+  const texts = await Promise.all(
+    files.map((file) => readFile(new URL(`../../../src/${file}.ts`, import.meta.url), 'utf8')),
+  );
+  const found = texts
+    .join('\n')
+    .matchAll(/(?:reason: (?:whole \? )?|refused\(|reason \?\? )'(?<reason>[A-Z]\w+)'/g);
+  const reasons = new Set(Array.from(found, ({ groups }) => groups?.['reason']));
+  expect(reasons).toEqual(new Set(STATES.map(({ reason }) => reason)));
 });
 
 describe('every reason', () => {
@@ -71,7 +109,7 @@ describe('every reason', () => {
 describe('what is no reason', () => {
   it.each([
     ['QuorumRisk', ' did you mean QuorumAtRisk or QuorumLost?'],
-    ['leader', ' did you mean LeaderProtected or LeadershipMoved or Learner?'],
+    ['leader', ' did you mean LeaderProtected or LeadershipMoved or NoLeader?'],
     ['Spard', ' did you mean Spared?'],
   ])('%s: the near ones are named', (reason, hint) => {
     const { streams, out, err } = said();

@@ -472,10 +472,29 @@ describe('a total outage', () => {
     await allEnd();
     for (const pod of PODS) api.remove('Pod', pod);
     await advance(A_ROUND);
-    expect(statusOf()).toMatchObject({ health: '0/3', reason: 'NoPodSelected' });
+    expect(statusOf()).toMatchObject({ voters: 3, quorum: 2, reason: 'NoPodSelected' });
+    expect(statusOf()).not.toHaveProperty('health');
+    expect(statusOf()).not.toHaveProperty('healthyVoters');
     for (const pod of PODS) api.put(podObject(pod, { uid: `second-${pod}` }));
     await advance(A_ROUND);
     expect(statusOf()).toMatchObject({ health: '0/3', reason: 'NoAgreedMemberList' });
+  });
+
+  test.each([
+    ['has become invalid', { policy: { quorum: 'Perhaps' } }, 'Invalid'],
+    ['names a Secret that is missing', { members: { auth: { secretName: 'none' } } }, 'NotAsked'],
+  ])('is not told of etcd while its guard %s', async (_, spec, reason) => {
+    await start();
+    const { metadata } = guardObject();
+    api.change('EtcdGuard', 'etcd', (guard) => ({
+      ...guardObject({ spec }),
+      status: guard['status'],
+      metadata: { ...guard.metadata, ...metadata, generation: 2 },
+    }));
+    await advance(A_ROUND);
+    expect(statusOf()).toMatchObject({ voters: 3, quorum: 2, disruptionsAllowed: 0, reason });
+    expect(statusOf()).not.toHaveProperty('health');
+    expect(statusOf()).not.toHaveProperty('healthyVoters');
   });
 
   test('does not take them for those of other pods that are selected now', async () => {
