@@ -43,8 +43,19 @@ function problemsIn(given: (name: string) => string, on: boolean): readonly stri
   return on ? oddSettings(given) : [];
 }
 
+const ENDPOINTS = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
+
+function isHttp(text: string): boolean {
+  return ['http:', 'https:'].includes(URL.parse(text)?.protocol ?? '');
+}
+
 function oddSettings(given: (name: string) => string): readonly string[] {
   const problems: string[] = [];
+  const where = ENDPOINTS.find((name) => given(name) !== '');
+  // Not repeated: it may hold a password.
+  if (where !== undefined && !isHttp(given(where))) {
+    problems.push(`${where} is no URL such as http://collector:4318: traces do not arrive there`);
+  }
   const protocol =
     given('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL') || given('OTEL_EXPORTER_OTLP_PROTOCOL');
   if (!PROTOCOLS.has(protocol)) {

@@ -51,6 +51,14 @@ describe('traces', () => {
         "OTEL_TRACES_SAMPLER_ARG '7' is not between 0 and 1: it counts as 1",
       ],
     });
+    for (const endpoint of ['collector:4318', 'collector', 'http://[']) {
+      expect(wantedTraces({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })).toMatchObject({
+        on: true,
+        problems: [
+          'OTEL_EXPORTER_OTLP_ENDPOINT is no URL such as http://collector:4318: traces do not arrive there',
+        ],
+      });
+    }
     expect(wantedTraces({ ...OTLP, OTEL_TRACES_EXPORTER: 'zipkin' })).toMatchObject({
       on: false,
       problems: ["OTEL_TRACES_EXPORTER can be otlp or none, not 'zipkin': no traces are kept"],
