@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { html, type Html } from './html.ts';
+import type { Reason } from '../decision/situation.ts';
 import type { Looked } from './looks.ts';
 import { picture } from './picture.ts';
 import { keyOf, type GuardLook, type KnownGuard } from './port.ts';
 import { rowsOf, standingOf, type PodRow } from './rows.ts';
-import { headline, healthWords, IN_SHORT, lagWords, roleWords } from './words.ts';
+import { headline, healthWords, lagWords, roleWords, shortReason } from './words.ts';
 
 /** A part of the page that can be replaced on its own. */
 export interface Fragment {
@@ -125,17 +126,22 @@ function seen(guard: KnownGuard, look: GuardLook): Content {
       </div>`
     }`;
   // A cluster that looks well but gives no proof of it needs somebody's eyes as well.
-  const unsure = look.pods.some(({ reason }) => reason === 'Unverifiable');
+  const unsure = look.unasked !== null || look.pods.some(({ reason }) => UNSURE.has(reason));
   const kind = unsure ? 'trouble' : standingOf(look.view);
   return { kind, body, spoken: `${key}: ${standing} ${mayGo}` };
 }
 
-function notesOn({ view }: GuardLook): readonly string[] {
+const UNSURE: ReadonlySet<Reason> = new Set(['Unverifiable', 'AmbiguousGuard']);
+
+function notesOn({ view, unasked }: GuardLook): readonly string[] {
   const full = (view?.members ?? []).filter(({ id }) => view?.noSpace.includes(id));
-  return full.map(
-    ({ name, pods }) =>
-      `${pods[0] ?? name} is out of space (NOSPACE alarm): the cluster refuses writes until that is mended.`,
-  );
+  return [
+    ...(unasked === null ? [] : [`Any of them can be deleted, whatever stands below: ${unasked}`]),
+    ...full.map(
+      ({ name, pods }) =>
+        `${pods[0] ?? name} is out of space (NOSPACE alarm): the cluster refuses writes until that is mended.`,
+    ),
+  ];
 }
 
 function podTable(key: string, look: GuardLook, rows: readonly PodRow[]): Html {
@@ -168,7 +174,7 @@ function podTable(key: string, look: GuardLook, rows: readonly PodRow[]): Html {
 function podRow(row: PodRow, look: GuardLook): Html {
   const flags = [
     row.verdict?.terminating === true && 'Terminating',
-    row.verdict?.reserved === true && 'Reserved: its deletion was allowed a moment ago',
+    row.verdict?.reserved === true && 'Reserved',
   ];
   return html`<tr role="row">
     <th scope="row" role="rowheader"><bdi>${row.name}</bdi></th>
@@ -190,7 +196,7 @@ function verdictCell({ verdict, name }: PodRow, { guard: { policy } }: GuardLook
     (policy.leader === 'HandOff' || policy.handOff.includes('Evictions'));
   return html`${verdictBadge(decision, reason)}
     <p>
-      ${IN_SHORT[reason]}${drained && ' For kubectl drain, etcd-guard moves leadership away first, if it can.'}
+      ${shortReason(verdict)}${drained && ' For kubectl drain, etcd-guard moves leadership away first, if it can.'}
     </p>
     <details data-key="why ${name}">
       <summary data-key="open ${name}">

@@ -32,6 +32,8 @@ export interface GuardLook {
   readonly guard: Guard;
   /** Of the EtcdGuard; without anything that tells how to log in. */
   readonly spec: unknown;
+  /** Why the API server asks nobody about its pods, so that nothing is refused; null: it asks, as far as is known. */
+  readonly unasked: string | null;
   /** Why its cluster can't be asked; null: it was. */
   readonly fault: string | null;
   /** null: nobody was asked. */

@@ -1,5 +1,5 @@
 import type { Reason } from '../decision/situation.ts';
-import type { GuardLook } from './port.ts';
+import type { GuardLook, PodLook } from './port.ts';
 import type { PodRow } from './rows.ts';
 
 /** For somebody who has never seen etcd: why a pod may go or not, in one short sentence. */
@@ -9,7 +9,7 @@ export const IN_SHORT: Readonly<Record<Reason, string>> = {
   NotRunningHere: 'No etcd member runs in it.',
   PreconditionStale: 'Another pod was meant.',
   BreakGlass: 'Somebody has set break-glass on it, so nothing is checked.',
-  AmbiguousGuard: 'More than one guard selects it.',
+  AmbiguousGuard: 'More than one guard selects it: it stays until only one does.',
   KnownDown: 'Its container is down already: deleting it can only help.',
   Unverifiable: 'There is no telling whether the others could do without it.',
   NotAMember: 'It is no member of this cluster.',
@@ -20,6 +20,13 @@ export const IN_SHORT: Readonly<Record<Reason, string>> = {
   QuorumAtRisk: 'Without it too few healthy voters would be left.',
   Spared: 'It follows, and enough healthy voters would be left.',
 };
+
+/** The same for a pod as it is now. */
+export function shortReason({ decision, reason, terminating, reserved }: PodLook): string {
+  if (decision === 'allow' && reserved && !terminating)
+    return 'Its deletion was allowed a moment ago. The others are judged as if it were gone.';
+  return IN_SHORT[reason];
+}
 
 /** `Healthy`, or what is wrong. */
 export function healthWords({ health, why }: PodRow): string {
@@ -49,9 +56,14 @@ export function lagWords({ lag, why }: PodRow): string {
   return lag < NOTABLE_LAG ? 'up to date' : `about ${TWO_DIGITS.format(lag)} behind`;
 }
 
-/** Two sentences: how the cluster stands, and what may go. */
+/** How the cluster stands, and what may go. */
 export function headline(look: GuardLook, rows: readonly PodRow[]): readonly [string, string] {
-  return [standingWords(look, rows), mayGoWords(rows)];
+  const mayGo = mayGoWords(rows);
+  if (look.unasked === null) return [standingWords(look, rows), mayGo];
+  return [
+    standingWords(look, rows),
+    `Nothing guards these pods now. Asked, it would say: ${mayGo}`,
+  ];
 }
 
 function standingWords({ fault, view }: GuardLook, rows: readonly PodRow[]): string {
@@ -71,7 +83,7 @@ function mayGoWords(rows: readonly PodRow[]): string {
   const going = rows.filter((row) => isGoing(row));
   const free = rows.filter((row) => row.verdict?.decision === 'allow' && !isGoing(row));
   const gone = going.length === 0 ? '' : ` Being deleted already, or about to be: ${names(going)}.`;
-  if (free.length === 0) return `No pod may be deleted now.${gone}`;
+  if (free.length === 0) return `No ${gone === '' ? '' : 'other '}pod may be deleted now.${gone}`;
   if (free.length === 1) return `Only ${names(free)} may be deleted now.${gone}`;
   return `One of these may be deleted now: ${names(free)}. Then look again.${gone}`;
 }

@@ -66,6 +66,27 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       expect(made.flat().length).toBeGreaterThan(0);
     });
 
+    it('says so where the API server asks nobody, however healthy the cluster is', async () => {
+      const label = async (value: string | null): Promise<unknown> =>
+        cluster.api.admin.patch('/api/v1/namespaces/default', {
+          metadata: { labels: { 'etcd-guard.io/protect': value } },
+        });
+      await label(null);
+      for (const { url } of cluster.replicas) {
+        await until('it is in trouble', async () => (await statusOf(url)).counts['trouble'] === 1);
+        const page = await (await fetch(url)).text();
+        expect(page).toContain('Nothing guards these pods now.');
+        expect(page).toContain('kubectl label namespace default etcd-guard.io/protect=enabled');
+      }
+      await label('enabled');
+      for (const { url } of cluster.replicas) {
+        await until('it is fine again', async () => (await statusOf(url)).counts['fine'] === 1);
+        await until('the page no longer says so', async () => {
+          return !(await (await fetch(url)).text()).includes('Nothing guards these pods now.');
+        });
+      }
+    });
+
     it('says which guards have trouble without being asked to look', async () => {
       await etcd.applyGuard({ selector: { matchLabels: { app: 'nobody' } } });
       for (const { url } of cluster.replicas) {

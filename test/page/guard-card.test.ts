@@ -62,6 +62,17 @@ describe('the headline', () => {
       { voters: 5, reserved: [4] },
     ],
     [
+      'etcd-0 leads. 2 of 3 voters are healthy, 2 are needed. No other pod may be deleted now. Being deleted already, or about to be: etcd-1.',
+      {
+        reserved: [1],
+        verdicts: [
+          ['deny', 'LeaderProtected'],
+          ['allow', 'Spared'],
+          ['deny', 'QuorumAtRisk'],
+        ],
+      },
+    ],
+    [
       "Its etcd can't be asked: Secret a/b is missing. No pod may be deleted now.",
       { fault: 'Secret a/b is missing', verdicts: UNVERIFIABLE },
     ],
@@ -91,7 +102,9 @@ describe('a card', () => {
   it('shows what is terminating or reserved, in the drawing too', () => {
     const markup = cardOf({ terminating: [1], reserved: [2] });
     expect(textOf(markup)).toMatch(/etcd-1 Follower .*Terminating/);
-    expect(textOf(markup)).toContain('Reserved: its deletion was allowed a moment ago');
+    expect(textOf(markup)).toContain(
+      'Reserved ✓ Yes Spared Its deletion was allowed a moment ago. The others are judged as if it were gone.',
+    );
     const drawing = /<svg[\s\S]*<\/svg>/.exec(markup)?.[0] ?? '';
     expect(drawing).toContain('terminating');
     expect(drawing).toContain('reserved');
@@ -122,6 +135,18 @@ describe('a card', () => {
   it('needs attention where nothing can be proven, however healthy it looks', () => {
     expect(textOf(cardOf({ verdicts: UNVERIFIABLE }))).toContain('Needs attention');
     expect(textOf(cardOf())).not.toContain('Needs attention');
+  });
+
+  it('says above all that nobody is asked, where the API server asks nobody', () => {
+    const unasked = 'namespace default is not labelled etcd-guard.io/protect=enabled: label it';
+    expect(headlineOf({ unasked })).toBe(
+      'etcd-0 leads. 3 of 3 voters are healthy, 2 are needed. Nothing guards these pods now. Asked, it would say: One of these may be deleted now: etcd-1, etcd-2. Then look again.',
+    );
+    const card = cardOf({ unasked });
+    expect(textOf(card)).toContain(
+      `Any of them can be deleted, whatever stands below: ${unasked} `,
+    );
+    expect(card).toContain('class="card trouble"');
   });
 
   it('says what is wrong where there is nothing to see', () => {

@@ -17,6 +17,7 @@ export interface LookOptions {
   readonly reserved?: readonly number[];
   readonly leaderless?: boolean;
   readonly fault?: string;
+  readonly unasked?: string;
   readonly message?: string;
   readonly verdicts?: readonly (readonly [PodLook['decision'], Reason])[];
   readonly policy?: Partial<Policy>;
@@ -49,7 +50,7 @@ type Given = LookOptions & Required<Pick<LookOptions, keyof typeof DEFAULTS>>;
 /** A look at a cluster of members that answer, but for those that are named as silent. */
 export function guardLook(options: LookOptions = {}): GuardLook {
   const given: Given = { ...DEFAULTS, ...options };
-  const { namespace, name, terminating, fault = null } = given;
+  const { namespace, name, terminating, fault = null, unasked = null } = given;
   const pods = namesOf(given).map((pod, number) => ({
     name: pod,
     address: `10.0.0.${number}:2379`,
@@ -70,6 +71,7 @@ export function guardLook(options: LookOptions = {}): GuardLook {
     guard: { namespace, name, policy: { ...POLICY, ...given.policy } },
     spec: { selector: { matchLabels: { app: 'etcd' } } },
     fault,
+    unasked,
     view: fault === null ? view : null,
     answers,
     pods: pods.map((pod, number) => podLook(pod.name, number, given)),

@@ -10,6 +10,8 @@ export interface GuardToLookAt {
   readonly spec: unknown;
   /** Those that it selects. */
   readonly pods: readonly PodSnapshot[];
+  /** As in `GuardLook`. */
+  readonly unasked: string | null;
   /** Who judges them. */
   readonly source: GuardSource;
 }
@@ -19,7 +21,7 @@ const MEMBER_MS = 2_000;
 
 /** What a person should see of it: its cluster as it answers now, and each pod's dry run. */
 export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
-  const { cluster, spec, pods, source } = one;
+  const { cluster, spec, pods, unasked, source } = one;
   const { guard, fault = null, reservations } = cluster;
   const reserved = new Set(reservations.map(({ pod }) => pod));
   const [seen, looks] = await Promise.all([
@@ -33,7 +35,7 @@ export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
       }),
     ),
   ]);
-  return { guard, spec: openPart(spec), fault, pods: looks, ...seen };
+  return { guard, spec: openPart(spec), unasked, fault, pods: looks, ...seen };
 }
 
 async function seenNow({ etcd, endpoints, pods, reservations, guard }: GuardedCluster) {

@@ -1,10 +1,10 @@
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Guard } from '../../decision/situation.ts';
 import type { ConnectionSettings, EtcdCluster } from '../../etcd/port.ts';
-import type { KubernetesApi } from '../../kubernetes/api/api.ts';
+import type { KubernetesApi, KubernetesObject } from '../../kubernetes/api/api.ts';
 import { withSharedReads } from '../../kubernetes/api/shared-reads.ts';
 import { API_MS, ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
-import { guardsIn } from '../../kubernetes/guards/guard-resource.ts';
+import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
 import type { KnownGuard as WatchedGuard } from '../../kubernetes/status/watched-guards.ts';
 import type { GuardLook, GuardName, KnownGuard, StatusSource } from '../../page/port.ts';
@@ -63,6 +63,7 @@ export class StatusFromCluster implements StatusSource {
       cluster,
       spec: object['spec'],
       pods: (reading?.live ?? []).map(({ snapshot }) => snapshot),
+      unasked: unaskedIn(object),
       source: this.#source,
     });
   }
@@ -70,4 +71,12 @@ export class StatusFromCluster implements StatusSource {
   close(): void {
     this.#reader.close();
   }
+}
+
+const UNASKED: ReadonlySet<string> = new Set(['NamespaceNotLabelled', 'WebhookNotRegistered']);
+
+/** As whichever replica keeps the status has written it: that one follows namespaces and the webhook. */
+function unaskedIn(object: KubernetesObject): string | null {
+  const accepted = shownIn(object).conditions?.find(({ type }) => type === 'Accepted');
+  return accepted !== undefined && UNASKED.has(accepted.reason) ? accepted.message : null;
 }

@@ -48,6 +48,8 @@ export class StatusFromFiles implements StatusSource {
       cluster,
       spec: found.loaded.document.spec,
       pods: cluster.pods.map((pod) => namedPod(namespace, pod.name)),
+      // Files say nothing of namespaces and their labels.
+      unasked: null,
       source: this.#source,
     });
   }

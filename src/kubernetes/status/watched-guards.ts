@@ -15,7 +15,10 @@ export interface KnownGuard extends GuardName {
   readonly generation: number;
   /** null: it can't be read. */
   readonly selector: LabelSelector | null;
-  /** Its cluster, as whoever keeps its status has written last; Unknown: nobody has yet. */
+  /**
+   * Its cluster, as whoever keeps its status has written last; False too if the guard itself is not
+   * accepted, Unknown: nobody has written yet.
+   */
   readonly healthy: 'True' | 'False' | 'Unknown';
 }
 
@@ -139,6 +142,8 @@ export function knownGuard(object: KubernetesObject): KnownGuard {
 /** False too if it can't be told while somebody keeps the status. */
 function healthyIn(object: KubernetesObject): KnownGuard['healthy'] {
   const { conditions = [] } = shownIn(object);
+  if (conditions.some(({ type, status }) => type === 'Accepted' && status === 'False'))
+    return 'False';
   const found = conditions.find(({ type }) => type === 'Healthy');
   if (found === undefined) return 'Unknown';
   return found.status === 'True' ? 'True' : 'False';
