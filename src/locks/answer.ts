@@ -1,5 +1,5 @@
 import { GuardSourceError } from '../admission/guard-source.ts';
-import type { Json } from '../admission/json.ts';
+import { recordOf, type Json } from '../admission/json.ts';
 import {
   allowed,
   denied,
@@ -9,7 +9,14 @@ import {
   type Reply,
 } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { decodeChange, factsOf, identityOf, type Change, type ObjectPlace } from './change.ts';
+import {
+  decodeChange,
+  factsOf,
+  identityOf,
+  resourceName,
+  type Change,
+  type ObjectPlace,
+} from './change.ts';
 import { isEssential, type KnownChange } from './essential.ts';
 import { concerns, judgeChange, type LockVerdict } from './judge.ts';
 import type { Lock } from './lock.ts';
@@ -31,6 +38,8 @@ export interface LockObserver {
 export interface LockContext {
   readonly source: LockSource;
   readonly observer: LockObserver;
+  /** What to warn of whoever writes this ExclusiveLock. */
+  readonly adviceOn: (lock: Json, nowMs: number) => readonly string[];
   /** Wall clock, milliseconds since the epoch. */
   readonly nowMs: () => number;
 }
@@ -54,12 +63,31 @@ export function createLockHandler(
     const { apiVersion, uid } = decoded;
     const asked = { apiVersion, uid };
     if (decoded.kind === 'none') return Promise.resolve({ status: 200, body: allowed(asked) });
-    return answer(asked, decoded.change, at, context);
+    const { change } = decoded;
+    const written = isLock(change)
+      ? recordOf(recordOf(recordOf(review)['request'])['object'])
+      : null;
+    const advice = written === null ? [] : context.adviceOn(written, context.nowMs());
+    return answer({ asked, advice }, change, at, context);
   };
 }
 
+/** Who answers, and what to say besides to whoever may pass. */
+interface Answering {
+  readonly asked: Asked;
+  readonly advice: readonly string[];
+}
+
+function isLock({ place, subresource, operation }: Change): boolean {
+  return (
+    operation !== 'DELETE' &&
+    subresource === '' &&
+    resourceName(place) === 'exclusivelocks.etcd-guard.io'
+  );
+}
+
 async function answer(
-  asked: Asked,
+  { asked, advice }: Answering,
   change: Change,
   { timeoutMs }: ReviewContext,
   context: LockContext,
@@ -67,7 +95,7 @@ async function answer(
   try {
     const { verdict, known } = await judged(change, timeoutMs * SHARE, context);
     context.observer.judged(known, verdict);
-    return { status: 200, body: respond(asked, verdict) };
+    return { status: 200, body: respond(asked, verdict, advice) };
   } catch (error) {
     context.observer.failed(change, error);
     const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
@@ -111,14 +139,15 @@ function isKnown(change: Change): change is KnownChange {
   return change.before !== 'unread';
 }
 
-function respond(asked: Asked, verdict: LockVerdict) {
+function respond(asked: Asked, verdict: LockVerdict, advice: readonly string[]) {
   const lock = verdict.kind === 'deny' ? verdict.lock : verdict.locks[0];
   const audit = {
     decision: verdict.kind,
     reason: verdict.reason,
     ...(lock !== undefined && { lock: `${lock.namespace}/${lock.name}` }),
   };
-  const notes = { warnings: verdict.warnings, ...(lock !== undefined && { audit }) };
+  const warnings = verdict.kind === 'allow' ? [...verdict.warnings, ...advice] : verdict.warnings;
+  const notes = { warnings, ...(lock !== undefined && { audit }) };
   if (verdict.kind === 'allow') return allowed(asked, notes);
   // 403 for an eviction too: a lock stands until somebody ends it, so that retrying is no use.
   return denied(asked, { operation: 'delete', message: verdict.message, ...notes });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { recordOf } from '../../src/admission/json.ts';
 import { GuardSourceError } from '../../src/admission/guard-source.ts';
 import { createLockHandler, type LockSource } from '../../src/locks/answer.ts';
 import type { Lock } from '../../src/locks/lock.ts';
@@ -52,6 +53,7 @@ function handler(
       judged: (_, verdict) => told.judged.push(verdict.reason),
       failed: (_, error) => told.failed.push(String(error)),
     },
+    adviceOn: (written) => [`advice on ${String(recordOf(written['metadata'])['name'])}`],
     nowMs: () => 0,
   });
   return { handle: (body: unknown) => handle(body, AT), told };
@@ -137,6 +139,29 @@ describe('a review of what is locked', () => {
         },
       },
     });
+  });
+});
+
+describe('a review of a lock', () => {
+  const resource = { group: 'etcd-guard.io', version: 'v1alpha1', resource: 'exclusivelocks' };
+  const written = { metadata: { name: 'lockred' } };
+
+  test.each(['CREATE', 'UPDATE'])('brings advice on it: %s', async (operation) => {
+    const { handle } = handler([]);
+    expect(await handle(review({ operation, resource, object: written }))).toMatchObject({
+      body: { response: { allowed: true, warnings: ['advice on lockred'] } },
+    });
+  });
+
+  test.each([
+    ['its end', { operation: 'DELETE', resource, object: null, oldObject: written }],
+    ['its status', { subResource: 'status', resource, object: written }],
+    ['something else', { object: written }],
+  ])('brings none on %s', async (_what, request) => {
+    const { handle } = handler([]);
+    const answer = await handle(review(request));
+    expect(answer).toMatchObject({ body: { response: { allowed: true } } });
+    expect(JSON.stringify(answer)).not.toContain('advice');
   });
 });
 

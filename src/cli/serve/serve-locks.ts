@@ -1,4 +1,5 @@
 import { DenialLedger } from '../../kubernetes/locks/denial-ledger.ts';
+import { adviceOn } from '../../kubernetes/locks/lock-advice.ts';
 import { LockReader } from '../../kubernetes/locks/lock-reader.ts';
 import { LockStatusKeeper } from '../../kubernetes/locks/lock-status-keeper.ts';
 import { announcementsOf } from '../../locks/announce.ts';
@@ -34,6 +35,7 @@ export function serveLocks(context: CapabilityContext): Capability {
   const handle = createLockHandler({
     source: new LockReader(api),
     observer: observer(context, denials),
+    adviceOn,
     nowMs,
   });
   return {

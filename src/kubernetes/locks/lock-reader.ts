@@ -6,21 +6,55 @@ import type { Lock } from '../../locks/lock.ts';
 import { ApiError, type KubernetesApi, type Resource } from '../api/api.ts';
 import { decodeLock, locksIn } from './lock-resource.ts';
 
-/** The longest that one request to the API server may take, milliseconds. */
-const API_MS = 3_000;
+/**
+ * The longest that one request to the API server may take, milliseconds: a review waits for three at
+ * most, the list that was under way when it came, its own, and the object, and has 10 s.
+ */
+const API_MS = 2_500;
 
-/** Reads locks live: once `kubectl apply` has returned, the next change is held against the lock. */
+/** Of one namespace: the list that is under way, and the one that begins after it. */
+interface Lists {
+  now: Promise<readonly Lock[]>;
+  next: Promise<readonly Lock[]> | null;
+}
+
+/**
+ * Reads locks live: once `kubectl apply` has returned, the next change is held against the lock. So a
+ * list that began before a change came never answers for it; those that wait share the next.
+ */
 export class LockReader implements LockSource {
   readonly #api: Pick<KubernetesApi, 'get' | 'list'>;
+  readonly #lists = new Map<string, Lists>();
 
   constructor(api: Pick<KubernetesApi, 'get' | 'list'>) {
     this.#api = api;
   }
 
-  async locksIn(namespace: string, withinMs: number): Promise<readonly Lock[]> {
-    const within = Math.min(API_MS, withinMs);
+  /** Shared by reviews of different allowances, so that it has one of its own. */
+  locksIn(namespace: string): Promise<readonly Lock[]> {
+    const lists = this.#lists.get(namespace);
+    if (lists === undefined) return this.#begin(namespace);
+    const begin = (): Promise<readonly Lock[]> => this.#begin(namespace);
+    lists.next ??= lists.now.then(begin, begin);
+    return lists.next;
+  }
+
+  #begin(namespace: string): Promise<readonly Lock[]> {
+    const now = this.#list(namespace);
+    const lists: Lists = { now, next: null };
+    this.#lists.set(namespace, lists);
+    const ended = (): void => {
+      if (this.#lists.get(namespace) === lists && lists.next === null) {
+        this.#lists.delete(namespace);
+      }
+    };
+    now.then(ended, ended);
+    return now;
+  }
+
+  async #list(namespace: string): Promise<readonly Lock[]> {
     const objects = await this.#api
-      .list(locksIn(namespace), {}, within)
+      .list(locksIn(namespace), {}, API_MS)
       .catch((error: unknown) => refuse(error, `which ExclusiveLocks there are in ${namespace}`));
     return objects.flatMap((object) => {
       const { lock, terminating } = decodeLock(object);
