@@ -1,5 +1,6 @@
 import type { Findings } from './check.ts';
 import type { Event, EventOf, Review } from './history.ts';
+import { Timeline } from './timeline.ts';
 
 /** What was done, and what came of it, in lines for a terminal. */
 export function figuresOf(events: readonly Event[], findings: Findings): readonly string[] {
@@ -8,7 +9,9 @@ export function figuresOf(events: readonly Event[], findings: Findings): readonl
   const reviews = of('review');
   const wanted = reviews.filter(({ reason, dryRun }) => reason !== 'AlreadyGoing' && !dryRun);
   const answered = reviews.filter(({ outcome }) => outcome === 'allow' || outcome === 'deny');
-  const times = answered.map(({ t, from }) => t - from).toSorted((a, b) => a - b);
+  const timeline = new Timeline(events);
+  const alone = answered.filter((one) => timeline.replicaWasWell(one.replica, one.from, one.t));
+  const [times, aloneTimes] = [timesOf(answered), timesOf(alone)];
   const written = of('write');
   const found = new Map(of('found').flatMap(({ pairs }) => pairs));
   const isRead = of('found').length > 0;
@@ -19,10 +22,12 @@ export function figuresOf(events: readonly Event[], findings: Findings): readonl
     row('reviews', `${reviews.length}, of them ${wanted.length} new and meant`),
     row('allowed', reasons(wanted, 'allow')),
     row('refused', reasons(wanted, 'deny')),
-    row('unanswered', unanswered(reviews, findings)),
+    row('unanswered', unanswered(reviews)),
+    row('late or lost', `${findings.unansweredByFault}, each with a replica killed or paused`),
     row(
       'answer times',
-      `median ${at(times, 0.5)} ms, 99 % ${at(times, 0.99)} ms, worst ${at(times, 1)} ms`,
+      `median ${at(times, 0.5)} ms, 99 % ${at(times, 0.99)} ms, worst ${at(times, 1)} ms; ` +
+        `worst of a replica left alone ${at(aloneTimes, 1)} ms`,
     ),
     row('elected meanwhile', `${findings.electedMeanwhile} of those allowed`),
     row('faults', `${faults.length}: ${counted(faults)}`),
@@ -45,12 +50,18 @@ function asked({ what, code }: EventOf<'request'>): string {
 
 function calm({ deleted, leaderRefused, tookMs }: EventOf<'liveness'>): string {
   const seconds = Math.round(tookMs / 100) / 10;
-  return `${deleted.length} followers in ${seconds} s, leader refused ${leaderRefused} times`;
+  return `${deleted.length} ${deleted.length === 1 ? 'follower' : 'followers'} in ${seconds} s, leader refused ${leaderRefused} times`;
 }
 
-function unanswered(reviews: readonly Review[], findings: Findings): string {
-  const failed = reviews.filter(({ outcome }) => outcome === 'failed' || outcome === 'abandoned');
-  return `${failed.length}, ${findings.unansweredByFault} of them late or lost with their replica`;
+function unanswered(reviews: readonly Review[]): string {
+  const of = (outcome: Review['outcome']): number =>
+    reviews.filter((review) => review.outcome === outcome).length;
+  return `${of('failed')}, and ${of('abandoned')} that the API server hung up on`;
+}
+
+/** Milliseconds, the shortest first. */
+function timesOf(reviews: readonly Review[]): readonly number[] {
+  return reviews.map(({ t, from }) => t - from).toSorted((a, b) => a - b);
 }
 
 function reasons(reviews: readonly Review[], outcome: Review['outcome']): string {

@@ -47,6 +47,8 @@ function verdict({ violations }: Findings, path: string): number {
 async function run(options: RunOptions): Promise<number> {
   const path = options.history ?? join(tmpdir(), `chaos-${options.seed}-${Date.now()}.jsonl`);
   const history = new History(path);
+  // Said first: whoever interrupts the run has it too.
+  say(`history: ${path}`);
   const one = new Run(options, history, say);
   await one.run();
   await history.close();
