@@ -75,7 +75,7 @@ async function growWith(
     const readyMs = performance.now() - begin;
     return { heapMiB, readyMs, ...(await grown(bench, stage, { ...options, guard })) };
   } catch (error) {
-    if (!guard.running) return 'ended';
+    if (await guard.ends()) return 'ended';
     throw error;
   } finally {
     await guard.stop();

@@ -76,6 +76,16 @@ export class Guard {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
+  /** Whether it has ended or does so now: a request fails before the end of a process is known. */
+  async ends(withinMs = 5_000): Promise<boolean> {
+    if (!this.running) return true;
+    const signal = AbortSignal.timeout(withinMs);
+    return once(this.#process, 'exit', { signal }).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Whether it would take reviews. */
   async ready(): Promise<boolean> {
     const response = await fetch(`${this.#url}/readyz`);
