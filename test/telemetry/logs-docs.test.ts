@@ -18,7 +18,7 @@ function rowsOf(title: string): readonly (readonly string[])[] {
   const [body = ''] = section.split('\n## ');
   return body
     .split('\n')
-    .filter((line) => /^\| `/.test(line) && !line.startsWith('| `msg` |'))
+    .filter((line) => line.startsWith('| `') && !line.startsWith('| `msg` |'))
     .map((line) => line.split('|').map((cell) => cell.trim()))
     .map((cells) => cells.slice(1, -1));
 }
