@@ -277,7 +277,11 @@ describe('completion', () => {
     ['values', ['status', '-o', ''], ['table', 'json', 'yaml', 'name']],
     ['values behind =', ['check', '--via=d'], ['--via=direct']],
     ['values that bash took apart', ['check', '--via', '=', 'd'], ['--via=direct']],
-    ['reasons', ['explain', 'Quorum'], ['QuorumLost', 'QuorumAtRisk', 'QuorumAtRiskAllowed']],
+    [
+      'reasons',
+      ['explain', 'Quorum'],
+      ['QuorumLost', 'QuorumAtRisk', 'QuorumAtRiskAllowed', 'QuorumAnswers'],
+    ],
     ['shells', ['completion', ''], ['bash', 'zsh', 'fish']],
     ['topics of help', ['help', 'sta'], ['status']],
     ['pods of a file', ['check', '--guards', 'NOBODY', 'etcd-'], ['etcd-0', 'etcd-1']],
