@@ -285,10 +285,13 @@ function faultsOf(
     faults.push('its pod is terminating');
   }
   const entry = observed.reservations.find((r) => !r.own && pods.includes(r.pod));
-  if (entry !== undefined) {
-    faults.push(`its deletion was allowed ${Math.round(entry.ageMs / 1000)} s ago`);
-  }
+  if (entry !== undefined) faults.push(deletionAllowed(entry));
   return faults;
+}
+
+/** Why a member with a living reservation does not count, in a few words. */
+export function deletionAllowed({ ageMs }: Reservation): string {
+  return `its deletion was allowed ${Math.round(ageMs / 1000)} s ago`;
 }
 
 function lagOf(own: readonly PodStatus[], context: HealthContext): bigint | null {

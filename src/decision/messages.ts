@@ -1,17 +1,16 @@
+import { addressOf, allRefuseConnections, nameOfAnotherPod, sharedAddress } from './addresses.ts';
 import {
   BREAK_GLASS_ANNOTATION,
   breakGlassCommand,
   excerpt,
   whyGlassHolds,
 } from './break-glass.ts';
-import type { MemberView } from './cluster-view.ts';
+import { bringBack, leaderWithoutPod } from './bring-back.ts';
 import { handOffCandidate } from './hand-off.ts';
 import { proofOf } from './proof.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
 import type { Obstacle, Reason, Situation } from './situation.ts';
-
-/** How many pods a message names before it says "and N more". */
-const NAMES_SHOWN = 5;
+import { cluster, guardName, names, oneLine, pod, upperFirst } from './wording.ts';
 
 /** One line for a person at 3 a.m.: what, why, and what to do next. */
 export function message(c: Case, reason: Reason): string {
@@ -58,7 +57,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
 /** What the caller of an allowed request should know; each fits the 256 characters of a warning. */
 export function warnings(c: Case, reason: Reason): readonly string[] {
   const { target, request } = c.situation;
-  const found = (WARNINGS[reason]?.(c) ?? []).concat(denialWarnings(c));
+  const found = (WARNINGS[reason]?.(c) ?? []).concat(denialWarnings(c), leaderWithoutPod(c));
   if (voterGoes(reason) && target.onEmptyDir) {
     found.push(`${pod(c)} keeps its data on an emptyDir: it goes with the pod.`);
   }
@@ -66,7 +65,7 @@ export function warnings(c: Case, reason: Reason): readonly string[] {
     const to = handOffCandidate(c)?.pod ?? 'another member';
     found.push(`Leadership of ${cluster(c)} would be moved from ${pod(c)} to ${to} first.`);
   }
-  return found.map(oneLine);
+  return found.map(oneLine).filter((text) => text !== '');
 }
 
 const WARNINGS: Partial<Readonly<Record<Reason, (c: Case) => string[]>>> = {
@@ -92,10 +91,28 @@ const WARNINGS: Partial<Readonly<Record<Reason, (c: Case) => string[]>>> = {
 /** What every answer says, allowed or not. */
 export function denialWarnings(c: Case): string[] {
   const full = c.view?.noSpace ?? [];
-  if (full.length === 0) return [];
-  return [
-    `${cluster(c)} has a NOSPACE alarm (member ${names(full)}): it refuses writes until it is defragmented and disarmed.`,
-  ];
+  const found = addressWarnings(c);
+  if (full.length > 0) {
+    found.push(
+      `${cluster(c)} has a NOSPACE alarm (member ${names(full)}): it refuses writes until it is defragmented and disarmed.`,
+    );
+  }
+  return found;
+}
+
+/** Who answers is who is judged: an address that is wrong protects another pod than it seems. */
+function addressWarnings(c: Case): string[] {
+  if (c.view === null) return [];
+  const found: string[] = [];
+  const other = nameOfAnotherPod(c);
+  if (other !== null) {
+    found.push(
+      `The member that answers for pod ${pod(c)} calls itself ${other}: check the addresses of EtcdGuard ${guardName(c)}.`,
+    );
+  }
+  const shared = sharedAddress(c.situation.pods);
+  if (shared !== null) found.push(`${shared}: only one member can be asked there.`);
+  return found;
 }
 
 function voterGoes(reason: Reason): boolean {
@@ -119,7 +136,7 @@ function leaderAdvice(c: Case): string {
   const failed = handOff.kind === 'failed' ? `Moving leadership failed (${handOff.cause}). ` : '';
   const voters = c.view?.voters ?? 0;
   if (voters <= 2) return `${failed}${cannotSpare(voters)} ${breakGlass(c)}`;
-  if (isShort(c)) return `${failed}Without it ${left(c)}. ${bringBack(c)}`;
+  if (isShort(c)) return `${failed}Without it ${left(c)}. ${bringBack(c) || breakGlass(c)}`;
   return failed + (c.answer?.kind === 'status' ? moveFirst(c) : awaitElection(c));
 }
 
@@ -149,12 +166,29 @@ function quorumAtRisk(c: Case): string {
   const voters = c.view?.voters ?? 0;
   const risk = `${pod(c)} is needed by ${cluster(c)} ${facts(c)}: without it ${left(c)}.`;
   if (voters <= 2) return `${risk} ${cannotSpare(voters)} ${breakGlass(c)}`;
-  return `${risk} ${bringBack(c)}`;
+  return `${risk} ${bringBack(c) || breakGlass(c)}`;
 }
 
 function quorumLost(c: Case): string {
   const answering = podsThat(c, 'status');
-  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${silentOnes(c) === '' ? 'Wait for the election to end and try again' : 'Bring the silent members back first'}. ${breakGlass(c)}`;
+  return `${upperFirst(cluster(c))} has no leader: ${names(answering)} ${answering.length === 1 ? 'answers and names' : 'answer and name'} none${silentOnes(c)}. ${pod(c)} may hold the last copy of its data. ${howLeaderComes(c)}. ${breakGlass(c)}`;
+}
+
+function howLeaderComes(c: Case): string {
+  const missing = silentOnes(c) === '' ? missingOnes(c) : 'Bring the silent members back first';
+  if (missing === null) return 'Wait for the election to end and try again';
+  const { namespace } = c.situation.target;
+  return `${missing} (see kubectl get pods -n ${namespace}, etcd-guard status -n ${namespace})`;
+}
+
+/** No election ends while most members have no pod; the survivors' own lists tell how many there were. */
+function missingOnes(c: Case): string | null {
+  const answers = [...(c.situation.answers?.values() ?? [])];
+  const voting = answers.flatMap((answer) =>
+    answer.kind === 'status' ? (answer.list ?? []).filter(({ learner }) => !learner) : [],
+  );
+  const voters = new Set(voting.map(({ id }) => id)).size;
+  return voters > podsThat(c, 'status').length ? 'Bring back those that have no pod first' : null;
 }
 
 const AFTER_OBSTACLE: Readonly<Record<Obstacle['kind'], string>> = {
@@ -172,8 +206,14 @@ function whatHelps(c: Case): string {
     return "Make the EtcdGuard's selector match the pods of one cluster";
   if (answersForAnotherCluster(c)) return 'Look at what it runs and whom it joined';
   const unclear = c.view?.leader.kind !== 'confirmed';
-  if (unclear && silentOnes(c) !== '') return 'Try again once they answer';
+  if (unclear && silentOnes(c) !== '') return onceTheyAnswer(c);
   return 'Try again in a few seconds; if that does not help, look into the logs of etcd';
+}
+
+function onceTheyAnswer(c: Case): string {
+  const again = 'Try again once they answer';
+  if (!allRefuseConnections(c)) return again;
+  return `${again}; if etcd runs, look at port and addresses in spec.members of EtcdGuard ${guardName(c)}`;
 }
 
 function whyUnverifiable(c: Case): string {
@@ -207,51 +247,6 @@ function notRunning({ situation: { target } }: Case): string {
 function listed(c: Case): string {
   const others = (c.view?.members ?? []).flatMap((member) => member.pods.slice(0, 1)).sort();
   return others.length === 0 ? '' : ` (its members are ${names(others)})`;
-}
-
-function bringBack(c: Case): string {
-  const missing = (c.view?.members ?? []).filter(
-    (member) => !member.learner && member.health !== 'Healthy' && member.id !== c.memberId,
-  );
-  if (missing.length === 0) return breakGlass(c);
-  const without = missing.filter((member) => podsPerhaps(member, c).length === 0);
-  const sick = missing.filter((member) => !without.includes(member));
-  return `${waitFor(sick, c)} ${replaceOrRemove(without, c)}`;
-}
-
-function waitFor(sick: readonly MemberView[], c: Case): string {
-  if (sick.length === 0) return '';
-  return `Not healthy: ${names(sick.map((member) => withCause(member, c)))}. Wait until ${sick.length === 1 ? 'it is' : 'they are'}, then try again.`;
-}
-
-/** A deleted pod stays a voter; whether another one comes in its place only people know. */
-function replaceOrRemove(without: readonly MemberView[], c: Case): string {
-  const [member] = without;
-  if (member === undefined) return '';
-  const selected = `that EtcdGuard ${guardName(c)} selects`;
-  if (without.length === 1) {
-    return `${nameOf(member)} has no pod ${selected}: wait until its pod is back, or, if it is gone for good, remove the member (etcdctl member remove ${member.id}).`;
-  }
-  const all = without.map((one) => `${nameOf(one)} (member ${one.id})`);
-  return `${names(all)} have no pods ${selected}: wait until their pods are back, or remove members that are gone for good (etcdctl member remove ID).`;
-}
-
-/** A silent pod that matches nothing may run any member that no other pod runs. */
-function podsPerhaps({ id, pods }: MemberView, { situation, view }: Case): readonly string[] {
-  if (pods.length > 0) return pods;
-  const all = situation.pods.map(({ name }) => name);
-  return all.filter((name) => view?.readingsOf(name).includes(id));
-}
-
-function withCause(member: MemberView, c: Case): string {
-  const perhaps = member.pods.length > 0 ? [] : podsPerhaps(member, c);
-  const why = perhaps.length === 0 ? member.why : `perhaps ${names(perhaps)}: no answer`;
-  return `${nameOf(member)} (${why})`;
-}
-
-/** A member that has never started has no name yet. */
-function nameOf({ pods, name, id }: MemberView): string {
-  return pods[0] ?? (name || id);
 }
 
 /** One that does not count is told of at the end of every refusal, with what makes it count. */
@@ -300,40 +295,12 @@ function silentOnes(c: Case): string {
   const silent = c.situation.pods.flatMap(({ name }) => {
     const answer = c.situation.answers?.get(name);
     if (answer?.kind === 'status') return [];
-    return [`${name}: ${answer?.cause ?? 'not asked'}`];
+    const address = addressOf(c, name);
+    return [`${name}${address === null ? '' : ` at ${address}`}: ${answer?.cause ?? 'not asked'}`];
   });
   return silent.length === 0 ? '' : ` (${names(silent)})`;
 }
 
 function podsThat(c: Case, kind: 'status'): readonly string[] {
   return [...(c.situation.answers ?? [])].flatMap(([name, a]) => (a.kind === kind ? [name] : []));
-}
-
-function pod({ situation: { target } }: Case): string {
-  return target.name;
-}
-
-function cluster(c: Case): string {
-  return `etcd cluster ${guardName(c)}`;
-}
-
-function guardName({ guard, situation: { target } }: Case): string {
-  return `${guard?.namespace ?? target.namespace}/${guard?.name ?? '?'}`;
-}
-
-function names(all: readonly string[]): string {
-  const shown = all.slice(0, NAMES_SHOWN).join(', ');
-  return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
-}
-
-function upperFirst(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** Texts from outside (causes, reasons) must not break the line or reach a terminal as control codes. */
-function oneLine(text: string): string {
-  return text
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .replaceAll(/ {2,}/g, ' ')
-    .trim();
 }

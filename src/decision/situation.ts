@@ -33,6 +33,8 @@ export interface Guard {
   readonly namespace: string;
   readonly name: string;
   readonly policy: Policy;
+  /** What makes a pod one of its pods, where that is not a selector. */
+  readonly podsFrom?: 'addresses';
 }
 
 /** The pod that would go, as far as only its own object can tell; what is not known is false or null. */
@@ -106,6 +108,9 @@ export interface RefusedAnswer {
   readonly kind: 'refused';
   readonly cause: string;
 }
+
+/** The cause where nobody listens at the address. */
+export const CONNECTION_REFUSED = 'connection refused';
 
 /** Nothing answered in time. */
 export interface SilentAnswer {

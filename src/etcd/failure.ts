@@ -1,3 +1,5 @@
+import { CONNECTION_REFUSED } from '../decision/situation.ts';
+
 /** Why a request to a member brought no answer of the kind that was asked for. */
 export interface Failure {
   /** Only `timeout` and `unreachable` mean that nothing answered. */
@@ -28,7 +30,7 @@ const GRPC_ERROR = /^(?<code>\d+) [A-Z_]+: (?<details>.*)$/s;
 
 // grpc-js gives most causes as text only.
 const UNREACHABLE: readonly (readonly [RegExp, string])[] = [
-  [/ECONNREFUSED/, 'connection refused'],
+  [/ECONNREFUSED/, CONNECTION_REFUSED],
   [/ECONNRESET|EPIPE|ECONNABORTED/, 'connection reset'],
   [/ETIMEDOUT/, 'connection timed out'],
   [/EHOSTUNREACH|ENETUNREACH|EHOSTDOWN/, 'no route to it'],

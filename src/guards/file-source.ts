@@ -90,7 +90,12 @@ function fileGuard(
   before: FileGuard | null,
 ): FileGuard {
   const { metadata, spec } = loaded.document;
-  const guard: Guard = { namespace: metadata.namespace, name: metadata.name, policy: spec.policy };
+  const guard: Guard = {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    policy: spec.policy,
+    podsFrom: 'addresses',
+  };
   const ledger = before?.ledger ?? new MemoryLedger(context.monotonicMs);
   const kept = before?.loaded.settingsKey === loaded.settingsKey ? before : null;
   const etcd = kept?.clusterFor(null).etcd ?? lazily(() => context.connect(loaded.settings));

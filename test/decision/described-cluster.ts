@@ -134,6 +134,7 @@ function situationOf(
       namespace: 'default',
       name: guard,
       policy: policyOf(words),
+      ...(words.has('fromFile') && { podsFrom: 'addresses' as const }),
     })),
     pods: pods.map((pod) => podOf(words, pod)),
     reservations: reservationsOf(words, name),

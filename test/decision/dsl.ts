@@ -65,6 +65,7 @@ export const VOCABULARY: Readonly<Record<string, string>> = {
   emptyDir: "the target's data is on an emptyDir",
   looksLikeEtcd: 'the target is labelled as etcd',
   guards: 'how many guards select the target',
+  fromFile: 'the guard comes from a file, and its addresses name its pods',
   proofs:
     'pods whose proof fails: unserved, noStatus, leaderless, renamed, otherCluster, late, or a member that they name',
   outOfTime: 'time runs out: now, or after the answers',

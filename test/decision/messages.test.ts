@@ -130,7 +130,7 @@ describe('the sentences for the main cases', () => {
   test('the last spare member', () => {
     const silent = without(['etcd-1', { kind: 'silent', cause: 'connection refused' }]);
     expect(verdictOf(situation('etcd-0', silent)).message).toBe(
-      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. Not healthy: etcd-1 (connection refused). Wait until it is, then try again.',
+      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. Not healthy: etcd-1 (10.244.0.5:2379: connection refused). Wait until etcd-1 is healthy, then try again (etcd-guard check etcd-1 -n default says whether its pod may be deleted instead).',
     );
   });
 
@@ -140,7 +140,25 @@ describe('the sentences for the main cases', () => {
     const silent = new Map(situation('etcd-0').answers ?? []);
     silent.delete('etcd-1');
     expect(verdictOf(situation('etcd-0', { ...gone, answers: silent })).message).toBe(
-      'etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. etcd-1 has no pod that EtcdGuard default/etcd selects: wait until its pod is back, or, if it is gone for good, remove the member (etcdctl member remove 91bc3c398fb3c146).',
+      "etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. etcd-1 has no pod that EtcdGuard default/etcd selects: wait until its pod is back, or check its selector and the pods' labels. Only a member that is gone for good has to be removed from etcd: etcd-guard explain QuorumAtRisk.",
+    );
+  });
+
+  test('the last spare member while nobody guards the pod of the leader', () => {
+    const { pods } = situation('etcd-0');
+    const unlabelled = { pods: pods.filter(({ name }) => name !== 'etcd-2') };
+    const answers = new Map(situation('etcd-0').answers ?? []);
+    answers.delete('etcd-2');
+    expect(verdictOf(situation('etcd-0', { ...unlabelled, answers })).message).toBe(
+      "etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. The leader etcd-2 runs in no pod that EtcdGuard default/etcd selects: check its selector and the pods' labels.",
+    );
+  });
+
+  test('nobody listens where the members should be', () => {
+    const silent: Answer = { kind: 'silent', cause: 'connection refused' };
+    const answers = new Map(IDS.map((_, i) => [`etcd-${i}`, silent]));
+    expect(verdictOf(situation('etcd-0', { answers })).message).toBe(
+      'Can\'t tell whether etcd cluster default/etcd can spare etcd-0: no quorum of voters gives one member list (etcd-0 at 10.244.0.4:2379: connection refused, etcd-1 at 10.244.0.5:2379: connection refused, etcd-2 at 10.244.0.6:2379: connection refused). Try again once they answer; if etcd runs, look at port and addresses in spec.members of EtcdGuard default/etcd. To let it go all the same: kubectl annotate pod etcd-0 -n default etcd-guard.io/break-glass="REASON"',
     );
   });
 
@@ -192,7 +210,7 @@ describe('texts from outside', () => {
   test('do not break the line, nor reach a terminal as control codes', () => {
     const silent = without(['etcd-1', { kind: 'silent', cause: NASTY }]);
     const { message } = verdictOf(situation('etcd-0', silent));
-    expect(message).toContain('etcd-1 (one two [31mred three four five)');
+    expect(message).toContain('etcd-1 (10.244.0.5:2379: one two [31mred three four five)');
     expect(message).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
   });
 

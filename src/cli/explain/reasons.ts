@@ -120,6 +120,8 @@ const DECISIONS: Readonly<Record<Reason, Omit<Explanation, 'reason'>>> = {
       'See the arithmetic: etcd-guard check POD.',
       'Bring back whoever is not healthy; the message names them and says why. Then try again: etcd-guard wait POD --for=deletable.',
       'A pod that was just allowed to go counts as gone for up to two minutes.',
+      'A member without a pod: wait until its pod is back, or see that the guard selects it (labels, spec.selector, in files the addresses).',
+      'Only a member that is gone for good is removed from etcd. See first that it runs nowhere and does not lead (etcdctl endpoint status --cluster), then: etcdctl member remove with its id from etcdctl member list.',
       'A cluster of one or two voters can spare nobody: add members first.',
     ],
   },

@@ -1,0 +1,38 @@
+import type { Case } from './case.ts';
+
+/** How many pods a message names before it says "and N more". */
+const NAMES_SHOWN = 5;
+
+/** The pod that would go. */
+export function pod({ situation: { target } }: Case): string {
+  return target.name;
+}
+
+/** `etcd cluster default/etcd` */
+export function cluster(c: Case): string {
+  return `etcd cluster ${guardName(c)}`;
+}
+
+/** `default/etcd`; cluster and guard have one name. */
+export function guardName({ guard, situation: { target } }: Case): string {
+  return `${guard?.namespace ?? target.namespace}/${guard?.name ?? '?'}`;
+}
+
+/** The first of them, separated by commas, and how many more there are. */
+export function names(all: readonly string[]): string {
+  const shown = all.slice(0, NAMES_SHOWN).join(', ');
+  return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
+}
+
+/** For the beginning of a sentence. */
+export function upperFirst(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Texts from outside (causes, reasons) must not break the line or reach a terminal as control codes. */
+export function oneLine(text: string): string {
+  return text
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replaceAll(/ {2,}/g, ' ')
+    .trim();
+}
