@@ -188,7 +188,7 @@ function denialsOf(operation: string, resource: string): string {
 
 describe.skipIf(await lacksKubernetes())(
   'ExclusiveLocks on a real API server',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   () => {
     let cluster: LockedCluster;
 
@@ -426,6 +426,16 @@ describe.skipIf(await lacksKubernetes())(
         expect(await condition(room, 'red', ['Counted', 'NotCounted'])).toBe(
           'False NotCounted: matched leaves out secrets (no right to list them); these are locked all the same',
         );
+        const kubeconfig = `--kubeconfig=${cluster.api.kubeconfig}`;
+        const args = [inject('program'), 'status', kubeconfig, '--namespace=shown'];
+        const told = await execa(process.execPath, args, { reject: false });
+        expect(told).toMatchObject({
+          exitCode: 0,
+          stderr: 'etcd-guard: no EtcdGuard in namespace shown (-A for all)',
+        });
+        expect(told.stdout).toMatch(
+          /^LOCK .*\nshown\/red +aura=red +ServiceAccount shown\/jonny-op +3 +2099-01-01T00:00:00Z +yes \(Enforced\)$/,
+        );
         for (const name of ['one', 'two', 'one', 'two']) {
           const as = ['--as=oidc:alice', MASTERS];
           expect(await room.kubectl('label', 'cm', name, 'a=b', ...as)).toMatchObject({
@@ -485,6 +495,16 @@ describe.skipIf(await lacksKubernetes())(
           /^False Expired: it ended at 2020-01-01T00:00:00.000Z/,
         );
         expect(await room.kubectl('label', 'cm', 'held', 'a=b')).toMatchObject(DONE);
+        const said = async (name: string): Promise<string> => {
+          const touched = await room.kubectl('annotate', 'exclusivelock', name, 'read=again');
+          return touched.stderr;
+        };
+        expect(await said('impossible')).toBe(
+          'Warning: spec.selector: no object can meet all that it asks of the label aura; so the lock holds nothing',
+        );
+        expect(await said('over')).toBe(
+          'Warning: spec.until is past: the lock is as if it were not there',
+        );
       });
 
       it('names the label that a namespace lacks', async () => {
@@ -552,7 +572,7 @@ describe.skipIf(await lacksKubernetes())(
           'the owned one is collected',
           async () =>
             (await admin.list(configMaps)).every(({ metadata }) => metadata.name !== 'owned'),
-          { timeoutMs: 60_000 },
+          { timeoutMs: 150_000 },
         );
       });
 
@@ -570,7 +590,7 @@ describe.skipIf(await lacksKubernetes())(
           ),
         );
         expect(await room.kubectl('delete', 'exclusivelock', 'red')).toMatchObject({ exitCode: 1 });
-        const gone = ['delete', 'namespace', 'ending', '--timeout=90s'];
+        const gone = ['delete', 'namespace', 'ending', '--timeout=180s'];
         expect(await cluster.api.kubectl(...gone)).toMatchObject(DONE);
       });
     });
