@@ -7,7 +7,7 @@
 #   scripts/e2e-cluster.sh --context NAME [--image IMAGE] [--keep]   on a cluster of yours
 #
 #   --context NAME   of your kubeconfig. A throw-away cluster: members of etcd are drained and deleted.
-#                    It must have neither of the namespaces etcd and etcd-guard
+#                    It must have none of the namespaces etcd, etcd-guard and e2e-injection
 #   --image IMAGE    the guard's, with a tag or a digest, if the nodes don't have the one that
 #                    deploy/webhook names
 #   --keep           leave everything as it is at the end, also after a failure
@@ -56,7 +56,7 @@ esac
 
 # --- the end, however it comes ---------------------------------------------------------
 
-scratch='' overlay='' tls='' installed='' started='' doing='getting ready' results=()
+scratch='' overlay='' tls='' injection='' installed='' started='' doing='getting ready' results=()
 # Loops and port-forwards that run beside a step.
 running=()
 
@@ -72,12 +72,12 @@ finish() {
     if [ -n "$installed" ]; then
       say 'cleaning up'
       KUBECTL="${kubectl[*]}" "$root/scripts/uninstall.sh" >/dev/null 2>&1 || code=1
-      story_ask delete namespace etcd --ignore-not-found >/dev/null 2>&1 || code=1
+      story_ask delete namespace etcd e2e-injection --ignore-not-found >/dev/null 2>&1 || code=1
       story_ask delete pod e2e-elsewhere -n default --ignore-not-found --wait=false >/dev/null 2>&1
     fi
     if [ -n "$started" ]; then "$local/cluster" down >/dev/null 2>&1 || { say 'the local build was not stopped'; code=1; }; fi
   fi
-  rm -rf "$scratch" "$overlay" "$tls"
+  rm -rf "$scratch" "$overlay" "$tls" "$injection"
   summary "$code"
   exit "$code"
 }
@@ -121,6 +121,8 @@ step() {
 
 local="${LOCAL_KUBERNETES:-$root/../shared/kubernetes}"
 guard_image="etcd-guard:$(sed -n 's/^ *newTag: //p' "$root/deploy/webhook/kustomization.yaml")"
+# With sleep and cat in it.
+hello_image='docker.io/library/busybox:1.37'
 etcd_image="gcr.io/etcd-development/etcd:$(sed -n 's/^ *newTag: //p' "$root/deploy/etcd/kustomization.yaml")"
 
 start_local() {
@@ -136,8 +138,10 @@ load_local_images() {
   story_say "building $guard_image"
   "$local/image-from-host" --user 65532:65532 "$etcd_image" "$scratch/etcd.tar" etcd etcdctl >"$scratch/log" 2>&1 ||
     { cat "$scratch/log" >&2; die 'the image of etcd could not be made'; }
+  "$local/image-from-host" "$hello_image" "$scratch/hello.tar" sleep cat >"$scratch/log" 2>&1 ||
+    { cat "$scratch/log" >&2; die 'the image of what is injected into could not be made'; }
   build_guard_image
-  "$local/cluster" load-image "$scratch/etcd.tar" "$scratch/guard.tar" >"$scratch/log" 2>&1 ||
+  "$local/cluster" load-image "$scratch/etcd.tar" "$scratch/guard.tar" "$scratch/hello.tar" >"$scratch/log" 2>&1 ||
     { cat "$scratch/log" >&2; die 'the images could not be loaded'; }
   found="the guard $built; etcd $etcd as $etcd_image"
 }
@@ -215,7 +219,7 @@ nothing_is_left() {
 
 is_thrown_away() {
   local there
-  there="$(story_ask get namespace etcd etcd-guard --ignore-not-found -o name)" || die 'the API server does not answer'
+  there="$(story_ask get namespace etcd etcd-guard e2e-injection --ignore-not-found -o name)" || die 'the API server does not answer'
   there="$there${there:+$'\n'}$(story_ask get validatingwebhookconfiguration etcd-guard --ignore-not-found -o name)"
   there="${there%$'\n'}"
   [ -z "$there" ] || die "this is for a throw-away cluster, and there is already: ${there//$'\n'/, }"
@@ -532,6 +536,80 @@ etcd_with_tls() {
   story_follower_goes
 }
 
+# --- injection ------------------------------------------------------------------------------------------
+
+# The guard once more, with the component. The cluster's own kubectl may know no components.
+with_injection() {
+  local program
+  story_heading 'The guard is given the component injection'
+  program="$("$root/scripts/kubectl.sh")" || die 'no kubectl here knows components of kustomize'
+  injection="$(mktemp -d "$root/.release.XXXXXX")"
+  printf 'resources: [../%s]\ncomponents: [../deploy/webhook/components/injection]\n' "$(folder_of webhook)" \
+    >"$injection/kustomization.yaml"
+  "$program" kustomize "$injection" >"$scratch/injection.yaml"
+  story_succeeds apply -f "$scratch/injection.yaml"
+  story_succeeds rollout status -n etcd-guard deployment/etcd-guard --timeout="${story_timeout}s"
+  story_until 'the guard to be trusted by the new webhook' is_trusted_to_inject
+}
+
+is_trusted_to_inject() {
+  [ -n "$(story_ask get mutatingwebhookconfiguration etcd-guard-injection -o 'jsonpath={.webhooks[0].clientConfig.caBundle}')" ]
+}
+
+# hello_pod NAME ANSWER: a pod that asks for what its guard names, or does not.
+hello_pod() {
+  printf 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: %s\n  namespace: e2e-injection\n' "$1"
+  printf '  labels: {app: hello, etcd-guard.io/inject: %s}\nspec:\n  terminationGracePeriodSeconds: 1\n' "$2"
+  printf '  containers:\n    - {name: main, image: "%s", command: [sleep, "86400"]}\n' "$hello_image"
+}
+
+injected_file_is_read() {
+  local text='hello from a ConfigMap'
+  story_heading 'A pod that asks has the file, one that does not has none'
+  story_succeeds create namespace e2e-injection
+  story_succeeds label namespace e2e-injection etcd-guard.io/protect=enabled
+  story_succeeds create configmap hello -n e2e-injection --from-literal="hello.txt=$text"
+  {
+    printf 'apiVersion: etcd-guard.io/v1alpha1\nkind: EtcdGuard\nmetadata: {name: hello, namespace: e2e-injection}\n'
+    printf 'spec:\n  selector: {matchLabels: {app: hello}}\n'
+    printf '  inject: {files: [{configMap: hello, mountPath: /etc/config}]}\n---\n'
+    hello_pod plain disabled
+  } >"$scratch/hello.yaml"
+  story_succeeds apply -f "$scratch/hello.yaml"
+  hello_pod asks enabled >"$scratch/asks.yaml"
+  # API servers follow their configurations with a delay, and what is missed is not refused.
+  story_until 'API servers to ask for injection' is_injected
+  story_succeeds apply -f "$scratch/asks.yaml"
+  story_succeeds wait pod/asks pod/plain -n e2e-injection --for=condition=Ready --timeout="${story_timeout}s"
+  story_succeeds exec -n e2e-injection asks -- cat /etc/config/hello.txt
+  [ "$story_output" = "$text" ] || story_fail 'that is not what the ConfigMap has'
+  story_show exec -n e2e-injection plain -- cat /etc/config/hello.txt
+  [ "$story_code" -ne 0 ] || story_fail 'a pod that does not ask has the file'
+  case "$story_output" in *'No such file'*) ;; *) story_fail 'failed for another reason' ;; esac
+  story_succeeds get pods -n e2e-injection -L etcd-guard.io/injected
+  story_succeeds delete namespace e2e-injection --timeout="${story_timeout}s"
+}
+
+is_injected() {
+  story_ask create -f "$scratch/asks.yaml" --dry-run=server -o yaml 2>/dev/null | grep -q 'etcd-guard.io/injected'
+}
+
+# The kubelet's part in it is real here: Ready only with the condition, and the controller waits for it.
+rolls_with_the_gate() {
+  local pod
+  story_heading 'A rolling update with the readiness gate'
+  story_succeeds patch etcdguard etcd -n etcd --type=merge --patch='{"spec": {"inject": {"readinessGate": true}}}'
+  story_succeeds patch statefulset etcd -n etcd --type=merge \
+    --patch='{"spec": {"template": {"metadata": {"labels": {"etcd-guard.io/inject": "enabled"}}}}}'
+  story_succeeds rollout status -n etcd statefulset/etcd --timeout="${story_timeout}s"
+  story_until 'etcd to be steady' story_etcd_is_steady
+  for pod in etcd-0 etcd-1 etcd-2; do
+    story_show get pod "$pod" -n etcd \
+      -o 'jsonpath={.spec.readinessGates[*].conditionType} {.status.conditions[?(@.type=="etcd-guard.io/InSync")].reason}'
+    [ "$story_output" = 'etcd-guard.io/InSync HealthyVoter' ] || story_fail "$pod has not been held until it was in sync"
+  done
+}
+
 # --- and away ------------------------------------------------------------------------------------------
 
 removed() {
@@ -594,5 +672,8 @@ step 'rolling restart of the guard' guard_restarts
 step 'an upgrade to an image that is not there' upgrade_without_image
 step 'renewal of the certificate' certificate_is_renewed
 step 'the guard scaled to 0, and back' guard_is_away
+step 'the component injection' with_injection
+step 'an injected file, read in its container' injected_file_is_read
+step 'a rolling update with the readiness gate' rolls_with_the_gate
 step 'etcd with TLS, in its namespace made anew' etcd_with_tls
 step 'removed, with nothing left' removed
