@@ -36,9 +36,9 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --guards FILE             EtcdGuard documents, reloaded when they change (repeatable);
                             without it the EtcdGuards of a cluster
   --kubeconfig FILE         which cluster; without it KUBECONFIG, the pod's own service account,
-                            or ~/.kube/config. Run by hand, it may come to keep the guards' status in
-                            place of the replicas in namespace etcd-guard, by what it sees from where
-                            it runs
+                            or ~/.kube/config. Run by hand, it may come to keep the guards' status
+                            in place of the replicas in namespace etcd-guard, by what it sees from
+                            where it runs
   --listen HOST:PORT        HTTPS (default 0.0.0.0:8443; port 0: any free one)
   --metrics-listen HOST:PORT
                             plain HTTP (default 0.0.0.0:8080)
@@ -46,13 +46,13 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --tls-cert FILE           certificate and key in PEM, reloaded when they change; without them
   --tls-key FILE            etcd-guard makes its own: kept in a Secret, renewed in time, and written
                             to the caBundle of its webhooks; with --guards in memory only
-  --client-ca FILE          let in only callers with a client certificate of this authority (PEM, reloaded
-                            when it changes): API servers that are configured to present one
+  --client-ca FILE          let in only callers with a client certificate of this authority (PEM,
+                            reloaded when it changes): API servers that are configured to present one
   --client-name NAME        and only with this common or DNS name (repeatable)
   --metrics-tls-cert FILE   HTTPS on the metrics port, reloaded when they change
   --metrics-tls-key FILE
-  --metrics-token-file FILE ask for this bearer token (reloaded when it changes) for all on the metrics
-                            port but /healthz and /readyz
+  --metrics-token-file FILE ask for this bearer token (reloaded when it changes) for all on the
+                            metrics port but /healthz and /readyz
   --certificate-secret NAME Secret that all replicas share (default etcd-guard-tls)
   --webhook-configuration NAME
                             ValidatingWebhookConfiguration that is to trust it (default etcd-guard)
@@ -86,7 +86,7 @@ NAME and --watch the ExclusiveLocks there follow, if there are any.
 ${WHICH_GUARDS}
   -A, --all-namespaces
   -o, --output FORMAT       table, json, yaml or name (default table)
-  -w, --watch               again every second, until interrupted. On a terminal the table is redrawn
+  -w, --watch               again every second, until interrupted. On a terminal the table is drawn
                             in place, and a new leader is pointed out; elsewhere it is printed once,
                             and then a line for each change (json and yaml: a document)
   --via WHO                 auto: ask etcd; where no member answers from here, show what the guard
@@ -113,8 +113,8 @@ stands what it was reckoned from, where etcd was asked from here.
 ${WHICH_GUARDS}
       --eviction            as kubectl drain would ask for it
   -o, --output FORMAT       text or json (default text)
-  --via WHO                 auto: ask etcd, and decide here as the webhook would; where that can't be
-                            told from here, ask the API server (default)
+  --via WHO                 auto: ask etcd, and decide here as the webhook would; where that can't
+                            be told from here, ask the API server (default)
                             direct: ask etcd only
                             webhook: ask the API server, by a delete or an eviction with dryRun=All;
                             it passes through the webhook, and you need the right to delete POD
@@ -150,13 +150,13 @@ Exit codes: 0 it holds, 1 not in time, 2 wrong usage, 130 by Ctrl-C.
   handoff: `Usage: etcd-guard handoff [POD] [options]
 
 Moves leadership off POD, or off whoever leads, to the follower that the guard itself would choose:
-healthy, not about to go, rather on a node that is not cordoned, then least behind. Meanwhile nobody is
-let go who takes part. Ends once a quorum of voters names the new leader. If POD does not lead, there
-is nothing to do.
+healthy, not about to go, rather on a node that is not cordoned, then least behind. Meanwhile neither
+of the two may be deleted. Ends once a quorum of voters names the new leader. If POD does not lead,
+there is nothing to do.
 
-Refused while it can't be told who leads, nobody is fit to lead instead, or another hand-off is under
-way. etcd has to be reachable from here; where it is not, this says what to run instead. In a cluster
-it needs the right to update etcdguards/status, for the ledger.
+Refused while it can't be told who leads, nobody is fit to lead instead, or another hand-off is
+under way. etcd has to be reachable from here; where it is not, this says what to run instead. In a
+cluster it needs the right to update etcdguards/status, for the ledger.
 
 ${WHICH_GUARDS}
   --guard NAME              which EtcdGuard, where the namespace has several
@@ -174,8 +174,8 @@ leads, 4 no such guard or pod, 130 by Ctrl-C.
 `,
   explain: `Usage: etcd-guard explain [REASON]
 
-What a reason means that answers, Events, metrics and logs give, and what to do about it. Without one:
-all that there are. Capital letters do not matter.
+What REASON means, which answers, Events, metrics and logs give, and what to do about it. Without
+one: all that there are. Capital letters do not matter.
 
 Examples:
   etcd-guard explain QuorumAtRisk

@@ -446,6 +446,10 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API
       expect(objects.length).toBeGreaterThan(5);
       const file = join(directory.path, 'objects.json');
       await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+      // There already, unless this test is run without those before it.
+      await Promise.all(
+        ['etcd-guard', 'etcd'].map((name) => api.kubectl('create', 'namespace', name)),
+      );
       await done('apply', '--dry-run=server', '-f', file);
     },
   );
