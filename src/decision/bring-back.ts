@@ -21,7 +21,7 @@ export function bringBack(c: Case): string {
 export function leaderWithoutPod(c: Case): string {
   const leader = c.view?.members.find((member) => isLeader(member, c));
   if (leader === undefined || podsPerhaps(leader, c).length > 0) return '';
-  return `The leader ${nameOf(leader)} runs in no pod that ${guarding(c)}: ${checkWhichPods(c)}.`;
+  return `The leader ${nameOf(leader)} runs in no pod that ${guarding(c)}: check its ${whatMakesPods(c)}.`;
 }
 
 function isLeader({ id }: MemberView, { view }: Case): boolean {
@@ -68,15 +68,15 @@ function withoutPods(without: readonly MemberView[], c: Case): string {
   const who = one ? `${nameOf(member)} has no pod` : `${names(without.map(nameOf))} have no pods`;
   const wait = one ? 'wait until its pod is back' : 'wait until their pods are back';
   // No command with an id: whoever copies it while a pod is only being replaced loses the member.
-  return `${who} that ${guarding(c)}: ${wait}, or ${checkWhichPods(c)}. Only a member that is gone for good has to be removed from etcd: etcd-guard explain QuorumAtRisk.`;
+  return `${who} that ${guarding(c)}: ${wait}, or check the guard's ${whatMakesPods(c)}. Only a member that is gone for good has to be removed from etcd: etcd-guard explain QuorumAtRisk.`;
 }
 
 function guarding(c: Case): string {
   return `EtcdGuard ${guardName(c)} ${isAddressed(c) ? 'names' : 'selects'}`;
 }
 
-function checkWhichPods(c: Case): string {
-  return isAddressed(c) ? 'check its addresses' : "check its selector and the pods' labels";
+function whatMakesPods(c: Case): string {
+  return isAddressed(c) ? 'addresses' : "selector and the pods' labels";
 }
 
 function isAddressed({ guard }: Case): boolean {

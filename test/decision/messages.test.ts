@@ -140,7 +140,7 @@ describe('the sentences for the main cases', () => {
     const silent = new Map(situation('etcd-0').answers ?? []);
     silent.delete('etcd-1');
     expect(verdictOf(situation('etcd-0', { ...gone, answers: silent })).message).toBe(
-      "etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. etcd-1 has no pod that EtcdGuard default/etcd selects: wait until its pod is back, or check its selector and the pods' labels. Only a member that is gone for good has to be removed from etcd: etcd-guard explain QuorumAtRisk.",
+      "etcd-0 is needed by etcd cluster default/etcd (member 8211f1d0f64f3269, term 7; 2/3 voters healthy, quorum 2): without it 1 healthy voter would be left. etcd-1 has no pod that EtcdGuard default/etcd selects: wait until its pod is back, or check the guard's selector and the pods' labels. Only a member that is gone for good has to be removed from etcd: etcd-guard explain QuorumAtRisk.",
     );
   });
 
