@@ -30,6 +30,8 @@ export interface Protocol {
   readonly restores: boolean;
   /** The candidate of a hand-off is protected like the leader. */
   readonly protectsCandidate: boolean;
+  /** A leader that is reserved or terminating proves nobody spared. */
+  readonly leaderStays: boolean;
   /** Whoever is reserved is no candidate, and does not count as healthy. */
   readonly reservedCount: boolean;
   /** An allow is entered before it is answered. */
@@ -71,6 +73,7 @@ export const PROTOCOL: Protocol = {
   rewrites: true,
   restores: true,
   protectsCandidate: true,
+  leaderStays: true,
   reservedCount: true,
   reservesFirst: true,
   byUid: true,
@@ -428,7 +431,7 @@ class World {
     const isShort = healthy.length < quorumOf(this.#surroundings.voters);
     if (isShort || view.candidates.includes(target) || this.#isUnused(own)) return [deny];
     if (state.leader === target) return this.#handOff(state, at, { own, healthy, deny });
-    if (!healthy.includes(state.leader)) return [deny];
+    if (!this.#proves(healthy, state.leader)) return [deny];
     const stage = own === null ? 'reserves' : 'keeps';
     return [
       {
@@ -436,6 +439,11 @@ class World {
         next: set(state, at, { ...(own === null ? review : unread(review)), stage, to: null }),
       },
     ];
+  }
+
+  /** Those who are asked must still name a leader that stays. */
+  #proves(healthy: readonly Voter[], leader: Voter): boolean {
+    return !this.#protocol.leaderStays || healthy.includes(leader);
   }
 
   /** It was allowed long ago and has not gone: the slot has to come free. */
