@@ -7,6 +7,7 @@ import { MEASURES } from './parts/parts.ts';
 import { Processors } from './placement.ts';
 import { profile } from './profile/profile.ts';
 import { jsonOf, textOf, type Measured } from './report.ts';
+import { limitsOfTheImage } from './stage.ts';
 import { failed, type PartResult } from './result.ts';
 
 const EXIT_USAGE = 2;
@@ -23,8 +24,8 @@ async function measure(bench: Bench): Promise<Measured> {
       results.set(name, { rows: [failed(`part ${name}`, error)], tables: [], data: null });
     }
   }
-  const { bodyBytes, limits } = await bench.stage();
-  return { options, placement: bench.processors.words, bodyBytes, limits, results };
+  const { limits } = await limitsOfTheImage();
+  return { options, placement: bench.processors.words, limits, results };
 }
 
 async function run(options: Options): Promise<void> {

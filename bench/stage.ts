@@ -44,19 +44,14 @@ export class Stage {
   readonly load: Load;
   /** A directory that goes with the stage. */
   readonly directory: string;
-  /** The memory limits of the image, in words. */
-  readonly limits: string;
-  readonly bodyBytes: number;
   readonly #parts: Parts;
 
-  constructor(parts: Parts, bodyBytes: number) {
+  constructor(parts: Parts) {
     this.etcd = parts.etcd;
     this.guard = parts.guard;
     this.guardOptions = parts.guardOptions;
     this.load = parts.load;
     this.directory = parts.directory;
-    this.limits = parts.limits;
-    this.bodyBytes = bodyBytes;
     this.#parts = parts;
   }
 
@@ -124,7 +119,6 @@ interface Parts {
   readonly etcdClient: Child;
   readonly load: Load;
   readonly directory: string;
-  readonly limits: string;
   readonly ca: string;
   readonly processors: Processors;
   stop(): Promise<void>;
@@ -138,7 +132,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   };
   try {
     const parts = await startParts(options, started, stop);
-    return new Stage(parts, await prepare(parts));
+    await prepare(parts);
+    return new Stage(parts);
   } catch (error) {
     await stop();
     throw error;
@@ -162,7 +157,7 @@ async function startParts(
   // An election would be measured as a slow review; a busy machine must not cause one.
   const etcd = await startEtcdCluster({ members, electionTimeoutMs: 5_000, heartbeatMs: 500 });
   started.push(etcd);
-  const { limits, env, execArgv } = await limitsOfTheImage();
+  const { env, execArgv } = await limitsOfTheImage();
   const { ca, ...tls } = await servingCertificate(directory);
   const source = ['--guards', await writeGuards(directory, etcd)];
   const guardOptions = { main, source, env, execArgv, ...tls };
@@ -187,11 +182,11 @@ async function startParts(
   }
   const load = new Load(generator);
   const servers = { guard, bare, bareRound, etcdClient };
-  return { ...servers, etcd, guardOptions, load, directory, limits, ca, processors, stop };
+  return { ...servers, etcd, guardOptions, load, directory, ca, processors, stop };
 }
 
 /** The memory limits that the image sets, for the guard and for all that it is compared with. */
-async function limitsOfTheImage(): Promise<ChildOptions & { readonly limits: string }> {
+export async function limitsOfTheImage(): Promise<ChildOptions & { readonly limits: string }> {
   const variables = parseEnv(await readFile(NODE_ENV_FILE, 'utf8'));
   const words = Object.entries(variables).map(([name, value]) => `${name}="${value}"`);
   const entrypoint = /^ENTRYPOINT (\[.*\])$/m.exec(await readFile(DOCKERFILE, 'utf8'))?.[1] ?? '[]';
@@ -217,7 +212,7 @@ export const ALLOWED: readonly string[] = ['"allowed":true'];
 export const REFUSED: readonly string[] = ['"allowed":false', '"reason":"LeaderProtected"'];
 export const SPARED: readonly string[] = ['"allowed":true', '"reason":"Spared"'];
 
-async function prepare({ etcd, guard, bare, bareRound, load, ca }: Parts): Promise<number> {
+async function prepare({ etcd, guard, bare, bareRound, load, ca }: Parts): Promise<void> {
   const leader = await etcd.leader();
   const [follower] = await etcd.followers();
   const at = ({ port }: { readonly port: number }): Target => ({ host: HOST, port, ca });
@@ -233,5 +228,4 @@ async function prepare({ etcd, guard, bare, bareRound, load, ca }: Parts): Promi
     { name: 'spared', target: at(guard), body: spared, expected: SPARED },
   ];
   await load.prepare(...shots);
-  return unguarded.length;
 }
