@@ -11,7 +11,7 @@ export interface TokenEvents {
 /** RFC 6750 has no more characters than these; the last may be padding. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]{8,4096}=*$/;
 
-/** A token that a file holds. It is kept as a hash, and nothing here ever tells it. */
+/** A token that a file holds; nothing here ever tells it, and comparing it takes as long whatever it is. */
 export class BearerToken {
   readonly #file: string;
   #contents: readonly string[];

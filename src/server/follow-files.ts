@@ -74,8 +74,9 @@ function looker<T>(
       seen = now.join('\0');
       if (seen !== used) {
         const value = check(now);
-        used = seen;
+        // Only what has been taken over is in use: else the next look would call it fine.
         onChanged(value);
+        used = seen;
       }
       suspect = null;
       reported = null;

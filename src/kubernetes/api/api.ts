@@ -98,3 +98,8 @@ export class ApiError extends Error {
     this.code = code;
   }
 }
+
+/** Any failure as one that can be reported: what runs in the background must not end the process. */
+export function reportable(error: unknown, message: string): ApiError {
+  return error instanceof ApiError ? error : new ApiError('refused', message, error);
+}

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ApiError, type KubernetesApi } from '../api/api.ts';
+import { ApiError, reportable, type KubernetesApi } from '../api/api.ts';
 import { API_MS } from '../guards/cluster-reader.ts';
 import {
   NAMESPACES,
@@ -98,8 +98,9 @@ export class ProtectedNamespaces {
     } catch (error) {
       // With certificates by others there is no right to read it.
       if (error instanceof ApiError && error.code === 'forbidden') return standardScope(name);
-      if (!(error instanceof ApiError)) throw error;
-      this.#events.onFailed(error);
+      this.#events.onFailed(
+        reportable(error, 'the configuration of the webhook could not be used'),
+      );
       return null;
     }
   }

@@ -1,6 +1,6 @@
 import type { ClusterView, MemberView } from '../../decision/cluster-view.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
-import { ApiError, type KubernetesApi } from '../api/api.ts';
+import { reportable, type ApiError, type KubernetesApi } from '../api/api.ts';
 import { API_MS, podsIn } from '../guards/cluster-reader.ts';
 import { livePod, type LivePod } from '../guards/live-pod.ts';
 import type { KnownGuard } from './watched-guards.ts';
@@ -75,9 +75,9 @@ export class RoleLabels {
 
   /** Whether it is none: the pod is gone, and its label with it. */
   #failed(error: unknown): boolean {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.code === 'not-found' || error.code === 'conflict') return true;
-    this.#context.onFailed(error);
+    const failure = reportable(error, 'role labels could not be kept');
+    if (failure.code === 'not-found' || failure.code === 'conflict') return true;
+    this.#context.onFailed(failure);
     return false;
   }
 }

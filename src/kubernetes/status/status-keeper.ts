@@ -1,19 +1,17 @@
 import { viewOf, type ClusterView } from '../../decision/cluster-view.ts';
 import type { Answer, Guard } from '../../decision/situation.ts';
-import {
-  clusterStatus,
-  unaskedStatus,
-  withAcceptance,
-  type ClusterStatus,
-} from '../../guards/guard-status.ts';
+import type { ClusterStatus } from '../../guards/guard-status.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
-import { ApiError, type KubernetesApi, type KubernetesObject } from '../api/api.ts';
+import {
+  reportable,
+  type ApiError,
+  type KubernetesApi,
+  type KubernetesObject,
+} from '../api/api.ts';
 import { API_MS, type ClusterReader, type Look } from '../guards/cluster-reader.ts';
-import { guardsIn, shownIn } from '../guards/guard-resource.ts';
+import { guardsIn } from '../guards/guard-resource.ts';
 import { livePod } from '../guards/live-pod.ts';
-import { selectorText } from '../guards/selector-text.ts';
 import { ReadinessGates } from '../injection/readiness-gates.ts';
-import { withLastKnown } from './last-known.ts';
 import { withStatus } from './next-status.ts';
 import { PodWatches } from './pod-watches.ts';
 import { ProtectedNamespaces } from './protected-namespaces.ts';
@@ -27,6 +25,7 @@ import {
   type KnownGuard,
   type WatchedGuards,
 } from './watched-guards.ts';
+import { wholeStatus } from './whole-status.ts';
 
 /** What keeping status needs from outside. */
 export interface StatusKeeperContext {
@@ -268,10 +267,7 @@ export class StatusKeeper {
   }
 
   #failed(key: string, error: unknown): number {
-    const failure =
-      error instanceof ApiError
-        ? error
-        : new ApiError('refused', 'its status could not be kept', error);
+    const failure = reportable(error, 'its status could not be kept');
     // Somebody else wrote: what was seen rests on an older version, so everything is looked at anew.
     if (failure.code === 'conflict') return FIRST_MS;
     if (failure.code !== 'not-found') this.#context.events.onFailed(key, failure);
@@ -319,23 +315,15 @@ export class StatusKeeper {
     { view, answers }: { readonly view: ClusterView; readonly answers: Answers },
   ): ClusterStatus {
     const { cluster, reading } = look;
-    const { pods, fault, guard } = cluster;
+    const { fault, guard } = cluster;
     const now = new Date(this.#context.nowMs()).toISOString();
-    const selector = reading === null ? null : selectorText(reading.guard.spec.selector);
-    const status =
-      fault === undefined
-        ? clusterStatus(view, now, { pods, answers, selector })
-        : unaskedStatus(fault, now);
-    const known = withLastKnown(status, {
-      before: shownIn(object),
-      generation: object.metadata.generation ?? 0,
-      pods: reading === null ? null : pods.map(({ name }) => name),
-    });
     const others = this.#context.guards
       .in(guard.namespace)
       .filter(({ name }) => name !== guard.name);
     const unprotected = this.#namespaces.unprotected(guard.namespace);
-    return withAcceptance(known, acceptance({ object, reading, others, unprotected }), now);
+    const accepted = acceptance({ object, reading, others, unprotected });
+    const seen = fault === undefined ? { view, answers } : null;
+    return wholeStatus({ object, look, seen, accepted, now });
   }
 
   async #write(key: string, next: KubernetesObject): Promise<void> {

@@ -1,5 +1,11 @@
 import { matchesLabels } from '../../guards/label-selector.ts';
-import { ApiError, type KubernetesApi, type KubernetesObject, type Resource } from '../api/api.ts';
+import {
+  reportable,
+  type ApiError,
+  type KubernetesApi,
+  type KubernetesObject,
+  type Resource,
+} from '../api/api.ts';
 import { API_MS } from '../guards/cluster-reader.ts';
 import { livePod, type LivePod } from '../guards/live-pod.ts';
 import type { WatchedGuards } from './watched-guards.ts';
@@ -98,8 +104,7 @@ export class UnguardedPods {
       }
       return found;
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      this.#context.onFailed(error);
+      this.#context.onFailed(reportable(error, 'pods without a guard could not be counted'));
       return null;
     }
   }

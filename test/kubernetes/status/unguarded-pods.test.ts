@@ -103,6 +103,19 @@ test('stay as they were last seen while the API server does not answer', async (
   expect(await counts()).toEqual({ default: 2 });
 });
 
+test('stay as they were when something fails that nobody foresaw, which ends nothing', async () => {
+  api.put(podObject('etcd-0'));
+  start();
+  expect(await counts()).toEqual({ default: 1 });
+  api.fault = () => {
+    throw new TypeError('not foreseen');
+  };
+  expect(await counts()).toEqual({ default: 1 });
+  expect(failures).toEqual(['refused']);
+  api.fault = () => null;
+  expect(await counts()).toEqual({ default: 1 });
+});
+
 test('are forgotten when another replica looks, also by a look that is under way', async () => {
   api.put(podObject('etcd-0'));
   start();
