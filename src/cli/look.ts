@@ -38,5 +38,17 @@ export function notesOn({ view, said }: Seen): readonly string[] {
     return ['Its pods answer for two clusters, each with a quorum: the selector is too wide.'];
   const lost = view.leader.kind === 'leaderless' ? ' No voter that answers names a leader.' : '';
   if (view.list === 'none') return [`No quorum of voters answers with one member list.${lost}`];
-  return lost === '' ? [] : [lost.trim()];
+  return [...(lost === '' ? [] : [lost.trim()]), ...notHealthy(view)];
+}
+
+const VOTERS_SHOWN = 9;
+
+/** Why the count of healthy voters is not that of all, one sentence each. */
+function notHealthy({ members }: ClusterView): readonly string[] {
+  const sick = members.filter(({ learner, health }) => !learner && health !== 'Healthy');
+  const shown = sick
+    .slice(0, VOTERS_SHOWN)
+    .map(({ pods, name, id, why }) => `Voter ${pods[0] ?? (name || id)} is not healthy: ${why}.`);
+  const more = sick.length - shown.length;
+  return more > 0 ? [...shown, `And ${more} more voters are not healthy.`] : shown;
 }

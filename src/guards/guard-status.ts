@@ -108,7 +108,7 @@ export function withAcceptance(
 }
 
 /** What of a condition tells since when it has been so. */
-export type Since = Pick<Condition, 'type' | 'status' | 'lastTransitionTime'>;
+export type Since = Readonly<Record<'type' | 'status' | 'lastTransitionTime', string>>;
 
 /** The status with the time of the last change of each condition, as far as it was seen before. */
 export function withTimes(status: ClusterStatus, before: readonly Since[]): ClusterStatus {

@@ -1,7 +1,7 @@
-import { clusterStatus, unaskedStatus, type ClusterStatus } from '../guards/guard-status.ts';
+import type { ClusterStatus } from '../guards/guard-status.ts';
 import type { LoggedDecision } from './decision-log.ts';
 import type { Looked } from './looks.ts';
-import { keyOf, type GuardLook, type KnownGuard, type PodLook } from './port.ts';
+import { keyOf, type KnownGuard, type PodLook } from './port.ts';
 import { GUARDS_A_PAGE, type GuardPage } from './query.ts';
 
 /** One guard of `/api/status`: an item of `etcd-guard status -o json`, and when it was seen. */
@@ -87,13 +87,7 @@ export function statusItem({ namespace, name }: KnownGuard, looked: Looked | nul
     reason,
     message,
   }));
-  return { ...common, spec: look.spec, status: statusOf(look, seen), pods, seen, failure: null };
+  return { ...common, spec: look.spec, status: look.status, pods, seen, failure: null };
 }
 
 const NOTHING = { spec: null, status: null, pods: [] };
-
-function statusOf({ fault, view, answers, pods }: GuardLook, seen: string): ClusterStatus {
-  if (view === null) return unaskedStatus(fault ?? 'its etcd was not asked', seen);
-  const answered = { pods: pods.map(({ pod }) => ({ name: pod })), answers, selector: null };
-  return clusterStatus(view, seen, answered);
-}

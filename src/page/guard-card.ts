@@ -126,17 +126,22 @@ function seen(guard: KnownGuard, look: GuardLook): Content {
       </div>`
     }`;
   // A cluster that looks well but gives no proof of it needs somebody's eyes as well.
-  const unsure = look.unasked !== null || look.pods.some(({ reason }) => UNSURE.has(reason));
+  const unsure =
+    look.status.conditions.some(({ type, status }) => type === 'Accepted' && status === 'False') ||
+    look.unasked !== null ||
+    look.pods.some(({ reason }) => UNSURE.has(reason));
   const kind = unsure ? 'trouble' : standingOf(look.view);
   return { kind, body, spoken: `${key}: ${standing} ${mayGo}` };
 }
 
 const UNSURE: ReadonlySet<Reason> = new Set(['Unverifiable', 'AmbiguousGuard']);
 
-function notesOn({ view, unasked }: GuardLook): readonly string[] {
+function notesOn({ view, unasked, status }: GuardLook): readonly string[] {
+  const overlap = status.conditions.find(({ reason }) => reason === 'OverlapsAnotherGuard');
   const full = (view?.members ?? []).filter(({ id }) => view?.noSpace.includes(id));
   return [
-    ...(unasked === null ? [] : [`Any of them can be deleted, whatever stands below: ${unasked}`]),
+    ...(unasked === null ? [] : [`Any of them can be deleted: ${unasked}`]),
+    ...(overlap === undefined ? [] : [`${overlap.message}.`]),
     ...full.map(
       ({ name, pods }) =>
         `${pods[0] ?? name} is out of space (NOSPACE alarm): the cluster refuses writes until that is mended.`,
@@ -187,7 +192,8 @@ function podRow(row: PodRow, look: GuardLook): Html {
   </tr>`;
 }
 
-function verdictCell({ verdict, name }: PodRow, { guard: { policy } }: GuardLook): Html {
+function verdictCell({ verdict, name }: PodRow, look: GuardLook): Html {
+  const { policy } = look.guard;
   if (verdict === null)
     return html`<span class="lag">No pod is known that could be deleted.</span>`;
   const { decision, reason, message } = verdict;
@@ -196,7 +202,7 @@ function verdictCell({ verdict, name }: PodRow, { guard: { policy } }: GuardLook
     (policy.leader === 'HandOff' || policy.handOff.includes('Evictions'));
   return html`${verdictBadge(decision, reason)}
     <p>
-      ${shortReason(verdict)}${drained && ' For kubectl drain, etcd-guard moves leadership away first, if it can.'}
+      ${shortReason(verdict, look)}${drained && ' For kubectl drain, etcd-guard moves leadership away first, if it can.'}
     </p>
     <details data-key="why ${name}">
       <summary data-key="open ${name}">

@@ -1,3 +1,4 @@
+import { withTimes, type Since } from '../guards/guard-status.ts';
 import { keyOf, type GuardLook, type GuardName, type StatusSource } from './port.ts';
 
 /** The last look at a guard; both null: it has gone. */
@@ -27,6 +28,8 @@ const REMEMBERED = 200;
 
 interface Entry {
   last: Looked | null;
+  /** Of the last look that was one. */
+  conditions: readonly Since[];
   startedAt: number;
   running: Promise<void> | null;
 }
@@ -85,7 +88,12 @@ export class Looks {
 
   /** The map is in the order in which guards were last asked for. */
   #touched(key: string): Entry {
-    const entry = this.#entries.get(key) ?? { last: null, startedAt: -Infinity, running: null };
+    const entry = this.#entries.get(key) ?? {
+      last: null,
+      conditions: [],
+      startedAt: -Infinity,
+      running: null,
+    };
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     if (this.#entries.size > REMEMBERED) this.#forgetOldest(key);
@@ -106,7 +114,8 @@ export class Looks {
     await this.#turn();
     entry.startedAt = monotonicMs();
     try {
-      const look = await source.look(guard);
+      const look = timed(await source.look(guard), entry);
+      entry.conditions = look?.status.conditions ?? [];
       entry.last = { look, failure: null, atMs: nowMs() };
     } catch (error) {
       const failure = error instanceof Error ? error.message : 'it could not be looked at';
@@ -146,4 +155,9 @@ export class Looks {
       this.#next();
     }, ms).unref();
   }
+}
+
+/** With the times of changes that only earlier looks have seen. */
+function timed(look: GuardLook | null, { conditions }: Entry): GuardLook | null {
+  return look === null ? null : { ...look, status: withTimes(look.status, conditions) };
 }

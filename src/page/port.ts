@@ -1,5 +1,6 @@
 import type { ClusterView } from '../decision/cluster-view.ts';
 import type { Answer, Guard, Reason } from '../decision/situation.ts';
+import type { ClusterStatus } from '../guards/guard-status.ts';
 
 /** A guard's place; no two guards have the same. */
 export interface GuardName {
@@ -36,6 +37,8 @@ export interface GuardLook {
   readonly unasked: string | null;
   /** Why its cluster can't be asked; null: it was. */
   readonly fault: string | null;
+  /** What all of it amounts to, as `etcd-guard status -o json` says it. */
+  readonly status: ClusterStatus;
   /** null: nobody was asked. */
   readonly view: ClusterView | null;
   readonly answers: ReadonlyMap<string, Answer>;

@@ -22,7 +22,12 @@ export const IN_SHORT: Readonly<Record<Reason, string>> = {
 };
 
 /** The same for a pod as it is now. */
-export function shortReason({ decision, reason, terminating, reserved }: PodLook): string {
+export function shortReason(
+  { decision, reason, terminating, reserved }: PodLook,
+  { unasked }: Pick<GuardLook, 'unasked'>,
+): string {
+  if (unasked !== null && reason === 'Unverifiable')
+    return 'No guard is asked about it, so it would go even if etcd needs it.';
   if (decision === 'allow' && reserved && !terminating)
     return 'Its deletion was allowed a moment ago. The others are judged as if it were gone.';
   return IN_SHORT[reason];
@@ -58,11 +63,11 @@ export function lagWords({ lag, why }: PodRow): string {
 
 /** How the cluster stands, and what may go. */
 export function headline(look: GuardLook, rows: readonly PodRow[]): readonly [string, string] {
-  const mayGo = mayGoWords(rows);
-  if (look.unasked === null) return [standingWords(look, rows), mayGo];
   return [
     standingWords(look, rows),
-    `Nothing guards these pods now. Asked, it would say: ${mayGo}`,
+    look.unasked === null
+      ? mayGoWords(rows)
+      : 'Nothing guards these pods now: each of them would go, whatever that does to etcd.',
   ];
 }
 

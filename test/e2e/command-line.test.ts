@@ -38,6 +38,15 @@ const reportSchema = z.looseObject({
   message: z.string(),
   warnings: z.array(z.string()),
 });
+const eventsSchema = z.object({
+  items: z.array(
+    z.object({
+      reason: z.string(),
+      message: z.string(),
+      involvedObject: z.looseObject({ kind: z.string(), name: z.string() }),
+    }),
+  ),
+});
 const itemsSchema = z.object({
   items: z.array(
     z.looseObject({
@@ -477,8 +486,12 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         // What the answer rests on: nobody refuses it.
         const args = ['delete', 'pod', 'etcd-0', '--namespace=bare', '--dry-run=server'];
         expect(await api.kubectl(...args)).toMatchObject({ exitCode: 0 });
-        const { stdout } = await etcdGuard(['status', '-n', 'bare']);
-        expect(stdout).toContain(`bare/etcd: ${NOT_LABELLED}\n`);
+        for (const via of ['webhook', 'direct', 'auto']) {
+          const { stdout, exitCode } = await etcdGuard(['status', '-n', 'bare', `--via=${via}`]);
+          expect(exitCode).toBe(3);
+          expect(stdout).toMatch(/^etcd-0 .* allow \(Unverifiable\)$/m);
+          expect(stdout.split(`bare/etcd: ${NOT_LABELLED}\n`)).toHaveLength(2);
+        }
         const asJson = await etcdGuard(['status', '-n', 'bare', '-o', 'json']);
         const [item] = itemsSchema.parse(JSON.parse(asJson.stdout)).items;
         expect(item?.status.conditions?.[2]).toMatchObject({
@@ -487,6 +500,14 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
           reason: 'NamespaceNotLabelled',
         });
         await api.admin.delete('/apis/etcd-guard.io/v1alpha1/namespaces/bare/etcdguards/etcd');
+      });
+
+      it('says so where there is no such namespace', async () => {
+        expect(await etcdGuard(['status', '-n', 'nowhere'])).toStrictEqual({
+          exitCode: 0,
+          stdout: '',
+          stderr: 'etcd-guard: there is no namespace nowhere (-A for all)\n',
+        });
       });
     });
 
@@ -648,6 +669,16 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         });
         expect((await etcd.leader()).id).toBe(follower.id);
         expect(await ledger()).toStrictEqual({});
+        const told = ['get', 'events', '-n', NAMESPACE, '-o', 'json'];
+        const { items } = eventsSchema.parse(JSON.parse((await api.kubectl(...told)).stdout));
+        const words = `was moved from ${leader.name} to ${follower.name} by hand (etcd-guard handoff).`;
+        const moved = items.filter(({ message }) => message.endsWith(words));
+        expect(moved.map(({ reason, involvedObject }) => [reason, involvedObject])).toEqual(
+          expect.arrayContaining([
+            ['LeadershipMoved', expect.objectContaining({ kind: 'Pod', name: leader.name })],
+            ['LeadershipMoved', expect.objectContaining({ kind: 'EtcdGuard', name: 'etcd' })],
+          ]),
+        );
       });
 
       it('not to one that has been allowed to go, and not beside another', async () => {

@@ -122,7 +122,7 @@ describe('handoff', () => {
     const unclear = await etcdGuard('handoff', `--guards=${nobody}`, '--yes');
     expect(unclear).toMatchObject({ exitCode: 3, stdout: '' });
     expect(unclear.stderr).toBe(
-      "etcd-guard: default/nobody can't be asked from here: no quorum of voters gives one member list (etcd-0: connection refused, etcd-1: connection refused). Run this where its members can be reached: in a pod of the cluster.\n",
+      "etcd-guard: default/nobody can't be asked from here: no quorum of voters gives one member list (etcd-0: connection refused, etcd-1: connection refused). Are its members running (kubectl get pods -n default)? If so, run this where they can be reached, such as in a pod of the cluster.\n",
     );
   });
 
@@ -197,6 +197,20 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
         exitCode: 0,
         stdout: `default/etcd: nothing to do: ${second} leads, not ${leader}\n`,
         stderr: '',
+      });
+      expect(await etcdGuard('handoff', '--to', second, '-y', `--guards=${guards}`)).toStrictEqual({
+        exitCode: 0,
+        stdout: `default/etcd: nothing to do: ${second} leads already\n`,
+        stderr: '',
+      });
+    });
+
+    it('does not move it to a pod that there is not', async () => {
+      const args = ['handoff', '--to', 'etcd-9', '-y', `--guards=${guards}`];
+      expect(await etcdGuard(...args)).toStrictEqual({
+        exitCode: 4,
+        stdout: '',
+        stderr: 'etcd-guard: default/etcd has no pod etcd-9\n',
       });
     });
 

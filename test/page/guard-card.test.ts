@@ -140,13 +140,15 @@ describe('a card', () => {
   it('says above all that nobody is asked, where the API server asks nobody', () => {
     const unasked = 'namespace default is not labelled etcd-guard.io/protect=enabled: label it';
     expect(headlineOf({ unasked })).toBe(
-      'etcd-0 leads. 3 of 3 voters are healthy, 2 are needed. Nothing guards these pods now. Asked, it would say: One of these may be deleted now: etcd-1, etcd-2. Then look again.',
+      'etcd-0 leads. 3 of 3 voters are healthy, 2 are needed. Nothing guards these pods now: each of them would go, whatever that does to etcd.',
     );
     const card = cardOf({ unasked });
-    expect(textOf(card)).toContain(
-      `Any of them can be deleted, whatever stands below: ${unasked} `,
-    );
+    expect(textOf(card)).toContain(`Any of them can be deleted: ${unasked} `);
     expect(card).toContain('class="card trouble"');
+    const verdicts = [['allow', 'Unverifiable']] as const;
+    expect(textOf(cardOf({ unasked, verdicts }))).toContain(
+      'No guard is asked about it, so it would go',
+    );
   });
 
   it('says what is wrong where there is nothing to see', () => {

@@ -1,6 +1,14 @@
-import { viewOf } from '../../src/decision/cluster-view.ts';
+import { viewOf, type ClusterView } from '../../src/decision/cluster-view.ts';
 import { memberId, type MemberId } from '../../src/decision/member-id.ts';
 import type { Answer, Policy, Reason } from '../../src/decision/situation.ts';
+import {
+  accepted,
+  clusterStatus,
+  unaskedStatus,
+  withAcceptance,
+  type Answered,
+  type ClusterStatus,
+} from '../../src/guards/guard-status.ts';
 import type { GuardLook, PodLook } from '../../src/page/port.ts';
 
 /** What tests vary in a look; members are named by their number, and the first leads. */
@@ -72,10 +80,21 @@ export function guardLook(options: LookOptions = {}): GuardLook {
     spec: { selector: { matchLabels: { app: 'etcd' } } },
     fault,
     unasked,
+    status: statusOf(view, { fault, pods, answers }),
     view: fault === null ? view : null,
     answers,
     pods: pods.map((pod, number) => podLook(pod.name, number, given)),
   };
+}
+
+const NOW = '2026-01-15T12:00:00.000Z';
+
+function statusOf(
+  view: ClusterView,
+  { fault, ...answered }: Answered & { readonly fault: string | null },
+): ClusterStatus {
+  const status = fault === null ? clusterStatus(view, NOW, answered) : unaskedStatus(fault, NOW);
+  return withAcceptance(status, accepted(answered.pods.length), NOW);
 }
 
 function namesOf({ voters, learners, prefix }: Given): readonly string[] {

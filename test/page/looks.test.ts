@@ -56,6 +56,28 @@ describe('looks', () => {
     expect(source.asked).toEqual(['a', 'a']);
   });
 
+  it('tell since when a condition has been so, as far as they have seen it', async () => {
+    const source = new Source();
+    const times = ['2026-01-15T12:00:00.000Z', '2026-01-15T12:00:05.000Z'];
+    source.look = async (guard) => {
+      const look = guardLook(guard);
+      const [lastTransitionTime = ''] = times.splice(0, 1);
+      const conditions = look.status.conditions.map((one) => ({ ...one, lastTransitionTime }));
+      return { ...look, status: { ...look.status, conditions } };
+    };
+    const looks = looksAt(source);
+    await looks.freshen([named('a')], 1_000);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await looks.freshen([named('a')], 1_000);
+    expect(times).toEqual([]);
+    const conditions = looks.get(named('a'))?.look?.status.conditions ?? [];
+    expect(conditions.map(({ type, lastTransitionTime }) => [type, lastTransitionTime])).toEqual([
+      ['Reachable', '2026-01-15T12:00:00.000Z'],
+      ['Healthy', '2026-01-15T12:00:00.000Z'],
+      ['Accepted', '2026-01-15T12:00:00.000Z'],
+    ]);
+  });
+
   it('begin so many within any second, however many are asked for', async () => {
     const source = new Source();
     const looks = looksAt(source);

@@ -14,7 +14,7 @@ import { answered, isConclusive, judged, type Expected, type Finding } from '../
 import { judgePod, subjectFor } from '../judge-pod.ts';
 import type { Surroundings } from '../streams.ts';
 import type { Checks, Question } from './checks.ts';
-import { whereNobodyIsAsked } from './nobody-asked.ts';
+import { whereNobodyIsAsked } from '../nobody-asked.ts';
 
 const READ_MS = 10_000;
 
@@ -76,11 +76,11 @@ async function directlyIfPossible(question: Asked): Promise<Finding | null> {
     throw error;
   });
   if (!('error' in direct) && isConclusive(direct)) return direct;
-  const why = 'error' in direct ? explained(direct.error) : direct.message;
+  const why = 'error' in direct ? explained(direct.error) : whyNot(direct);
   const expected = 'error' in direct ? UNKNOWN : expectedOf(direct.guard, question.pod);
   try {
     const finding = await throughWebhook(question, expected);
-    note(askedInstead(why, finding));
+    note(askedInstead(why, 'error' in direct ? null : direct, finding));
     return finding;
   } catch (error) {
     if (!isFromCluster(error)) throw error;
@@ -94,9 +94,14 @@ async function directlyIfPossible(question: Asked): Promise<Finding | null> {
   }
 }
 
+/** A verdict for which nobody had to answer would read as if it were the trouble. */
+function whyNot({ reason, message }: Finding): string {
+  return reason === 'Unverifiable' ? message : 'no member answers.';
+}
+
 /** What is told beside the answer: why it is the API server's. Nothing is said twice. */
-function askedInstead(why: string, finding: Finding | null): string {
-  if (finding?.message === why) {
+function askedInstead(why: string, direct: Finding | null, finding: Finding | null): string {
+  if (finding !== null && finding.message === direct?.message) {
     return "etcd-guard: it can't be judged from here, and the guard, asked through the API server, says the same:\n";
   }
   return `etcd-guard: it can't be judged from here: ${why}\netcd-guard: so the API server was asked, which says:\n`;

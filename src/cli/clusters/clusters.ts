@@ -1,3 +1,4 @@
+import type { Announcement } from '../../admission/announce.ts';
 import type { GuardedCluster, GuardSource } from '../../admission/guard-source.ts';
 import type { GuardsConfig } from '../../config.ts';
 import { openGuards } from '../guards.ts';
@@ -24,6 +25,8 @@ export interface Clusters {
   readonly source: GuardSource;
   /** As they are now; rejects with a sentence. */
   find(): Promise<readonly FoundCluster[]>;
+  /** Gives the sentence why it could not be told; null: it was. Absent: there is nobody to tell. */
+  announce?(announcement: Announcement): Promise<string | null>;
   close(): void;
 }
 

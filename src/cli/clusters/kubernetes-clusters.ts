@@ -1,4 +1,8 @@
+import { hostname } from 'node:os';
+import type { Announcement } from '../../admission/announce.ts';
 import type { GuardsConfig } from '../../config.ts';
+import type { KubernetesApi } from '../../kubernetes/api/api.ts';
+import { Events } from '../../kubernetes/events/events.ts';
 import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import { Slots } from '../../sharing/slots.ts';
 import { explained, isFromCluster, openClusterGuards } from '../cluster-guards.ts';
@@ -7,6 +11,7 @@ import type { Clusters } from './clusters.ts';
 
 const LOOK_MS = 10_000;
 const AT_ONCE = 8;
+const EVENT_MS = 5_000;
 
 /** Of EtcdGuard objects; one that is being deleted guards nothing and is left out. */
 export async function kubernetesClusters(
@@ -38,6 +43,27 @@ export async function kubernetesClusters(
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
       }
     },
+    announce: (announcement) => announceOnce(guards.api, announcement),
     close: () => guards.close(),
   };
+}
+
+async function announceOnce(
+  api: KubernetesApi,
+  announcement: Announcement,
+): Promise<string | null> {
+  let failure: string | null = null;
+  const events = new Events({
+    api,
+    instance: `${hostname()}_${process.pid}`,
+    nowMs: () => Date.now(),
+    observer: {
+      onFailing: (error) => (failure = explained(error)),
+      onWrittenAgain: () => undefined,
+      onDropped: () => (failure ??= 'the API server did not answer in time'),
+    },
+  });
+  events.announce(announcement);
+  await events.close(EVENT_MS);
+  return failure;
 }

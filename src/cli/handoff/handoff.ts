@@ -5,7 +5,7 @@ import { explained } from '../cluster-error.ts';
 import { openClusters, type Clusters, type FoundCluster } from '../clusters/clusters.ts';
 import type { Surroundings } from '../streams.ts';
 import { plain } from '../text.ts';
-import { byHand } from './by-hand.ts';
+import { byHand, recordedWay } from './by-hand.ts';
 import { move, UnconfirmedError } from './move.ts';
 import { planFor, type Plan, type Wanted } from './plan.ts';
 
@@ -53,6 +53,8 @@ class HandingOff {
   readonly #config: HandOffConfig;
   readonly #clusters: Clusters;
   readonly #around: Surroundings;
+  /** Of the leader's pod, as last read. */
+  #leaderUid: string | null = null;
 
   constructor(config: HandOffConfig, clusters: Clusters, around: Surroundings) {
     this.#config = config;
@@ -67,7 +69,8 @@ class HandingOff {
     const title = titleOf(found.cluster);
     const first = await this.#plan({ pod, to }, found);
     if (first.kind === 'done') {
-      out(`${title}: nothing to do: ${first.leader} leads, not ${pod ?? '?'}\n`);
+      const already = pod === null || pod === first.leader ? 'leads already' : `leads, not ${pod}`;
+      out(`${title}: nothing to do: ${first.leader} ${already}\n`);
       return 0;
     }
     const plan = await this.#replan(await this.#read(first, found), { ...first, to: null }, found);
@@ -79,6 +82,7 @@ class HandingOff {
     await this.#confirm(`Move leadership of ${title} ${words}? [y/N] `);
     const leader = await this.#move(plan, found);
     out(`${title}: leadership moved from ${plan.from.pod} to ${leader}\n`);
+    await this.#leaveTrace(plan.from.pod, leader, found);
     return 0;
   }
 
@@ -110,16 +114,20 @@ class HandingOff {
     const { cluster } = found;
     const title = titleOf(cluster);
     if (cluster.fault !== undefined) {
-      throw new Refused(unreachable(title, cluster.fault, found), 3);
+      const way = recordedWay(found);
+      const otherwise = way === '' ? '' : ` What can be run meanwhile, ${way}`;
+      throw new Refused(`${title} can't be asked: ${cluster.fault}.${otherwise}`, 3);
     }
     const plan = planFor(wanted, cluster, await cluster.etcd.ask(cluster.endpoints, ASK_MS));
     switch (plan.kind) {
+      case 'no-such-pod':
+        throw new Refused(`${title} has no pod ${plan.pod}`, 4);
       case 'refused':
         throw new Refused(`leadership of ${title} stays where it is: ${plan.why}`, 1);
       case 'unverifiable':
         throw new Refused(
           plan.silent
-            ? unreachable(title, plan.why, found)
+            ? `${title} can't be asked from here: ${plan.why}. ${byHand(found)}`
             : `leadership of ${title} is not moved, since nobody can tell who leads: ${plan.why}`,
           3,
         );
@@ -139,8 +147,9 @@ class HandingOff {
   async #read({ from }: Pick<Move, 'from'>, { cluster }: FoundCluster): Promise<GuardedCluster> {
     const { namespace, name } = cluster.guard;
     const subject = { kind: 'eviction', namespace, name: from.pod } as const;
-    const { clusters } = await this.#clusters.source.read(subject, READ_MS);
+    const { clusters, target } = await this.#clusters.source.read(subject, READ_MS);
     const [only] = clusters;
+    this.#leaderUid = target.uid;
     if (only === undefined || clusters.length > 1 || only.guard.name !== name) {
       throw new Refused(
         `${titleOf(cluster)} is not the one EtcdGuard that selects ${from.pod}; nothing was moved`,
@@ -160,6 +169,25 @@ class HandingOff {
     const plan = await this.#plan(wanted, { ...found, cluster });
     if (plan.kind === 'move' && plan.from.id === from.id) return plan;
     throw new Refused('who leads has changed meanwhile; nothing was moved, try again', 1);
+  }
+
+  /** What people find beside the pod and the guard; that it can't be written changes nothing. */
+  async #leaveTrace(from: string, to: string, { cluster }: FoundCluster): Promise<void> {
+    const { guard, uid = null } = cluster;
+    const { namespace } = guard;
+    const failure = await this.#clusters.announce?.({
+      about: [
+        { kind: 'Pod', namespace, name: from, uid: this.#leaderUid },
+        { kind: 'EtcdGuard', namespace, name: guard.name, uid },
+      ],
+      type: 'Normal',
+      reason: 'LeadershipMoved',
+      action: 'MovedLeadership',
+      message: `Leadership of etcd cluster ${titleOf(cluster)} was moved from ${from} to ${to} by hand (etcd-guard handoff).`,
+    });
+    if (failure === undefined || failure === null) return;
+    const { err } = this.#around.streams;
+    err(`etcd-guard: no Event tells of it, which could not be written: ${plain(failure)}\n`);
   }
 
   /** All is read anew: whoever was asked may have taken minutes. */
@@ -188,8 +216,4 @@ function titleOf({ guard }: GuardedCluster): string {
 /** One that can't be read may have any pod. */
 function mayHave({ pods, fault }: GuardedCluster, pod: string): boolean {
   return fault !== undefined || pods.some(({ name }) => name === pod);
-}
-
-function unreachable(title: string, why: string, found: FoundCluster): string {
-  return `${title} can't be asked from here: ${why}. ${byHand(found)}`;
 }

@@ -14,8 +14,9 @@ export interface Leader {
 /** What is to be done, or why it is not. */
 export type Plan =
   | { readonly kind: 'move'; readonly from: Leader; readonly to: Candidate }
-  /** The pod does not lead: there is nothing to do. */
+  /** The pod does not lead, or whoever shall lead does already: there is nothing to do. */
   | { readonly kind: 'done'; readonly leader: string }
+  | { readonly kind: 'no-such-pod'; readonly pod: string }
   | { readonly kind: 'refused'; readonly why: string }
   /** Nobody can tell who leads; `silent`: nobody even answers from here. */
   | { readonly kind: 'unverifiable'; readonly why: string; readonly silent: boolean };
@@ -44,8 +45,15 @@ export function planFor(
     return { kind: 'refused', why: 'the leader runs in no pod that is known' };
   }
   const { pod, member } = leader;
+  const unknown = [wanted.pod, wanted.to].find(
+    (name) => name !== null && !has(name, cluster, view),
+  );
+  if (typeof unknown === 'string') return { kind: 'no-such-pod', pod: unknown };
   if (wanted.pod !== null && !member.pods.includes(wanted.pod)) {
-    return notTheLeader(wanted.pod, pod, cluster);
+    return { kind: 'done', leader: pod };
+  }
+  if (wanted.to !== null && member.pods.includes(wanted.to)) {
+    return { kind: 'done', leader: wanted.to };
   }
   const hindrance = whyNot(pod, cluster, answers);
   if (hindrance !== null) return { kind: 'refused', why: hindrance };
@@ -73,9 +81,10 @@ function leaderIn({ leader, members }: ClusterView): {
   return member === undefined || pod === undefined ? null : { pod, member };
 }
 
-function notTheLeader(pod: string, leader: string, { pods, guard }: GuardedCluster): Plan {
-  if (pods.some(({ name }) => name === pod)) return { kind: 'done', leader };
-  return { kind: 'refused', why: `${pod} is no pod of ${guard.namespace}/${guard.name}` };
+function has(pod: string, { pods }: GuardedCluster, { members }: ClusterView): boolean {
+  return (
+    pods.some(({ name }) => name === pod) || members.some((member) => member.pods.includes(pod))
+  );
 }
 
 /** What stands against any move. */

@@ -1,8 +1,13 @@
 import type { GuardedCluster, GuardSource } from '../../admission/guard-source.ts';
 import type { PodSnapshot } from '../../admission/review.ts';
-import { viewOf } from '../../decision/cluster-view.ts';
+import { viewOf, type ClusterView } from '../../decision/cluster-view.ts';
+import type { Answer } from '../../decision/situation.ts';
+import type { ClusterStatus } from '../../guards/guard-status.ts';
+import type { Unprotected } from '../../kubernetes/guards/protection.ts';
 import type { GuardLook, PodLook } from '../../page/port.ts';
+import { judged } from '../finding.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
+import { whereNobodyIsAsked } from '../nobody-asked.ts';
 
 /** A guard as it was just read, with nobody about to go. */
 export interface GuardToLookAt {
@@ -10,10 +15,18 @@ export interface GuardToLookAt {
   readonly spec: unknown;
   /** Those that it selects. */
   readonly pods: readonly PodSnapshot[];
-  /** As in `GuardLook`. */
-  readonly unasked: string | null;
+  /** null: the API server asks about its pods, as far as is known. */
+  readonly unprotected: Unprotected | null;
+  /** What answers amount to; null: etcd was not asked. `now` is RFC 3339. */
+  readonly statusOf: (seen: SeenNow | null, now: string) => ClusterStatus;
   /** Who judges them. */
   readonly source: GuardSource;
+}
+
+/** A cluster as it answers. */
+export interface SeenNow {
+  readonly view: ClusterView;
+  readonly answers: ReadonlyMap<string, Answer>;
 }
 
 /** A member that takes longer counts as silent. */
@@ -21,24 +34,36 @@ const MEMBER_MS = 2_000;
 
 /** What a person should see of it: its cluster as it answers now, and each pod's dry run. */
 export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
-  const { cluster, spec, pods, unasked, source } = one;
+  const { cluster, spec, pods, unprotected, source, statusOf } = one;
   const { guard, fault = null, reservations } = cluster;
   const reserved = new Set(reservations.map(({ pod }) => pod));
   const [seen, looks] = await Promise.all([
-    fault === null ? seenNow(cluster) : { view: null, answers: new Map() },
+    fault === null ? seenNow(cluster) : null,
     Promise.all(
       pods.map(async (pod): Promise<PodLook> => {
-        const { verdict } = await judgePod(subjectFor(pod, 'delete'), source);
-        const { kind: decision, reason, message } = verdict;
         const { name, terminating } = pod;
-        return { pod: name, decision, reason, message, terminating, reserved: reserved.has(name) };
+        const judgement = await judgePod(subjectFor(pod, 'delete'), source);
+        const finding = whereNobodyIsAsked(judged(judgement), name, unprotected);
+        const { decision, message, reason } = finding;
+        return {
+          pod: name,
+          decision,
+          reason: reason ?? judgement.verdict.reason,
+          message,
+          terminating,
+          reserved: reserved.has(name),
+        };
       }),
     ),
   ]);
-  return { guard, spec: openPart(spec), unasked, fault, pods: looks, ...seen };
+  const status = statusOf(seen, new Date().toISOString());
+  const { view, answers } = seen ?? { view: null, answers: new Map() };
+  const unasked = unprotected?.message ?? null;
+  return { guard, spec: openPart(spec), unasked, fault, status, pods: looks, view, answers };
 }
 
-async function seenNow({ etcd, endpoints, pods, reservations, guard }: GuardedCluster) {
+async function seenNow(cluster: GuardedCluster): Promise<SeenNow> {
+  const { etcd, endpoints, pods, reservations, guard } = cluster;
   const answers = await etcd.ask(endpoints, MEMBER_MS);
   const { maxRaftLag } = guard.policy;
   return { view: viewOf({ pods, answers, proof: null, reservations, maxRaftLag }), answers };

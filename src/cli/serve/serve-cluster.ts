@@ -49,6 +49,7 @@ export async function openCluster(
     connect: (settings) => traces.connect(settings, recorder),
     viewed: (guard, view) => status?.reviewed(guard, view),
     known: () => status?.known() ?? [],
+    webhookConfiguration: context.webhookConfiguration,
   });
   const events = keepEvents(api, context.log);
   const { announce } = events;

@@ -1,11 +1,23 @@
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Guard } from '../../decision/situation.ts';
 import type { ConnectionSettings, EtcdCluster } from '../../etcd/port.ts';
-import type { KubernetesApi, KubernetesObject } from '../../kubernetes/api/api.ts';
+import { withTimes } from '../../guards/guard-status.ts';
+import { ApiError, type KubernetesApi } from '../../kubernetes/api/api.ts';
 import { withSharedReads } from '../../kubernetes/api/shared-reads.ts';
 import { API_MS, ClusterReader } from '../../kubernetes/guards/cluster-reader.ts';
 import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
+import {
+  NAMESPACES,
+  scopeOf,
+  standardScope,
+  unprotectedIn,
+  WEBHOOK_CONFIGURATIONS,
+  type Scope,
+  type Unprotected,
+} from '../../kubernetes/guards/protection.ts';
+import { acceptance } from '../../kubernetes/status/spec-acceptance.ts';
+import { wholeStatus } from '../../kubernetes/status/whole-status.ts';
 import type { KnownGuard as WatchedGuard } from '../../kubernetes/status/watched-guards.ts';
 import type { GuardLook, GuardName, KnownGuard, StatusSource } from '../../page/port.ts';
 import { lookAtGuard } from './look-at-guard.ts';
@@ -17,10 +29,14 @@ export interface StatusFromClusterContext {
   /** Hears of every view that a round gave. */
   readonly viewed: (guard: Guard, view: ClusterView) => void;
   readonly known: () => readonly WatchedGuard[];
+  /** Name of the ValidatingWebhookConfiguration that has the API server ask us. */
+  readonly webhookConfiguration: string;
 }
 
 /** Pods of one guard are judged at one moment: what they have in common is read once. */
 const SHARED_MS = 500;
+/** Namespaces and the webhook's configuration are read no more often than that. */
+const SLOW_MS = 2_000;
 const LOOK_MS = 10_000;
 
 const STANDINGS = { True: 'fine', False: 'trouble', Unknown: 'unknown' } as const;
@@ -32,6 +48,8 @@ export class StatusFromCluster implements StatusSource {
   readonly #context: StatusFromClusterContext;
   readonly #reader: ClusterReader;
   readonly #source: KubernetesSource;
+  /** For what people change, and seldom. */
+  readonly #slow: Pick<KubernetesApi, 'get'>;
 
   constructor(context: StatusFromClusterContext) {
     const { api, connect, viewed } = context;
@@ -43,6 +61,7 @@ export class StatusFromCluster implements StatusSource {
       nowMs: () => Date.now(),
     });
     this.#source = new KubernetesSource(this.#reader);
+    this.#slow = withSharedReads(api, SLOW_MS, () => performance.now());
   }
 
   known(): readonly KnownGuard[] {
@@ -58,12 +77,25 @@ export class StatusFromCluster implements StatusSource {
     const object = await this.#reader.reads.get(guardsIn(namespace), name, API_MS);
     if (object === null || object.metadata.deletionTimestamp !== undefined) return null;
     const left = (): number => Math.max(0, Math.min(API_MS, endsAtMs - performance.now()));
-    const { cluster, reading } = await this.#reader.look(object, left);
+    const [look, unprotected] = await Promise.all([
+      this.#reader.look(object, left),
+      this.#unprotected(namespace),
+    ]);
+    const { cluster, reading } = look;
+    const others = this.#context
+      .known()
+      .filter((one) => one.namespace === namespace && one.name !== name);
+    const accepted = acceptance({ object, reading, others, unprotected });
     return lookAtGuard({
       cluster,
       spec: object['spec'],
       pods: (reading?.live ?? []).map(({ snapshot }) => snapshot),
-      unasked: unaskedIn(object),
+      unprotected,
+      statusOf: (seen, now) =>
+        withTimes(
+          wholeStatus({ object, look, seen, accepted, now }),
+          shownIn(object).conditions ?? [],
+        ),
       source: this.#source,
     });
   }
@@ -71,12 +103,30 @@ export class StatusFromCluster implements StatusSource {
   close(): void {
     this.#reader.close();
   }
-}
 
-const UNASKED: ReadonlySet<string> = new Set(['NamespaceNotLabelled', 'WebhookNotRegistered']);
+  /** null too where that can't be read. */
+  async #unprotected(name: string): Promise<Unprotected | null> {
+    try {
+      const [scope, namespace] = await Promise.all([
+        this.#scope(),
+        this.#slow.get(NAMESPACES, name, API_MS),
+      ]);
+      if (namespace === null) return null;
+      return unprotectedIn(scope, { name, labels: namespace.metadata.labels ?? {} });
+    } catch (error) {
+      if (error instanceof ApiError) return null;
+      throw error;
+    }
+  }
 
-/** As whichever replica keeps the status has written it: that one follows namespaces and the webhook. */
-function unaskedIn(object: KubernetesObject): string | null {
-  const accepted = shownIn(object).conditions?.find(({ type }) => type === 'Accepted');
-  return accepted !== undefined && UNASKED.has(accepted.reason) ? accepted.message : null;
+  async #scope(): Promise<Scope> {
+    const { webhookConfiguration: name } = this.#context;
+    try {
+      return scopeOf(await this.#slow.get(WEBHOOK_CONFIGURATIONS, name, API_MS), name);
+    } catch (error) {
+      // With certificates by others there is no right to read it.
+      if (error instanceof ApiError && error.code === 'forbidden') return standardScope(name);
+      throw error;
+    }
+  }
 }

@@ -1,6 +1,8 @@
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Guard } from '../../decision/situation.ts';
+import { fileAcceptance, rivalsAmong } from '../../guards/file-rivals.ts';
 import type { FileSource } from '../../guards/file-source.ts';
+import { clusterStatus, unaskedStatus, withAcceptance } from '../../guards/guard-status.ts';
 import type { GuardLook, GuardName, KnownGuard, Standing, StatusSource } from '../../page/port.ts';
 import { standingOf } from '../../page/rows.ts';
 import { namedPod } from '../judge-pod.ts';
@@ -31,10 +33,11 @@ export class StatusFromFiles implements StatusSource {
   }
 
   known(): readonly KnownGuard[] {
-    return this.#source.guards.map(({ guard }) => ({
-      namespace: guard.namespace,
-      name: guard.name,
-      standing: this.#standings.of(guard),
+    const rivals = rivalsAmong(this.#source.guards);
+    return this.#source.guards.map((one) => ({
+      namespace: one.guard.namespace,
+      name: one.guard.name,
+      standing: rivals.has(one) ? 'trouble' : this.#standings.of(one.guard),
     }));
   }
 
@@ -49,7 +52,14 @@ export class StatusFromFiles implements StatusSource {
       spec: found.loaded.document.spec,
       pods: cluster.pods.map((pod) => namedPod(namespace, pod.name)),
       // Files say nothing of namespaces and their labels.
-      unasked: null,
+      unprotected: null,
+      statusOf: (seen, now) => {
+        const status =
+          seen === null
+            ? unaskedStatus(cluster.fault ?? 'its etcd was not asked', now)
+            : clusterStatus(seen.view, now, { pods: cluster.pods, answers: seen.answers });
+        return withAcceptance(status, fileAcceptance(found, this.#source.guards), now);
+      },
       source: this.#source,
     });
   }

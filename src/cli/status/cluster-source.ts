@@ -1,21 +1,15 @@
 import type { GuardedCluster } from '../../admission/guard-source.ts';
 import type { GuardsConfig, StatusConfig } from '../../config.ts';
-import {
-  clusterStatus as statusOf,
-  nothingSelected,
-  unaskedStatus,
-  withAcceptance,
-  type Acceptance,
-  type ClusterStatus,
-} from '../../guards/guard-status.ts';
+import { nothingSelected, type Acceptance, type ClusterStatus } from '../../guards/guard-status.ts';
 import { ApiError, type KubernetesObject } from '../../kubernetes/api/api.ts';
 import type { ClusterReading, Look } from '../../kubernetes/guards/cluster-reader.ts';
 import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import type { LivePod } from '../../kubernetes/guards/live-pod.ts';
+import { NAMESPACES, type Unprotected } from '../../kubernetes/guards/protection.ts';
 import { selectorText } from '../../kubernetes/guards/selector-text.ts';
-import { withLastKnown } from '../../kubernetes/status/last-known.ts';
 import { acceptance } from '../../kubernetes/status/spec-acceptance.ts';
 import { knownGuard, type KnownGuard } from '../../kubernetes/status/watched-guards.ts';
+import { wholeStatus, type Parts } from '../../kubernetes/status/whole-status.ts';
 import { Slots } from '../../sharing/slots.ts';
 import {
   DRY_RUN_MS,
@@ -38,6 +32,8 @@ import { answered, heardNobody, isConclusive, judged, type Finding } from '../fi
 import { listLocks } from './locks.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
 import { lookAt, notesOn, type Seen } from '../look.ts';
+import { whereNobodyIsAsked } from '../nobody-asked.ts';
+import { whyNotJudged } from './not-judged.ts';
 import { lastKnownNote, lastWritten, recordedNote, withTimesOf } from './recorded-status.ts';
 import type { Surroundings } from '../streams.ts';
 
@@ -76,6 +72,13 @@ export async function clusterStatus(
         throw isFromCluster(error) ? new Error(explained(error), { cause: error }) : error;
       }
     },
+    async lacksNamespace() {
+      if (namespace === null) return false;
+      return guards.api.get(NAMESPACES, namespace, LOOK_MS).then(
+        (found) => found === null,
+        () => false,
+      );
+    },
     close: () => guards.close(),
   };
 }
@@ -97,6 +100,8 @@ function isGuarding({ metadata }: KubernetesObject): boolean {
 /** What a look found, and what is to be said of the spec. */
 interface Found extends Look {
   readonly object: KubernetesObject;
+  /** null: the API server asks about its pods, as far as is known. */
+  readonly unprotected: Unprotected | null;
   readonly accepted: Acceptance;
 }
 
@@ -112,7 +117,7 @@ async function look(object: KubernetesObject, asking: Asking): Promise<Shown> {
   const others = neighbours.filter((one) => one.namespace === namespace && one.name !== name);
   const { reading } = seen;
   const accepted = acceptance({ object, reading, others, unprotected });
-  const found: Found = { ...seen, object, accepted };
+  const found: Found = { ...seen, object, accepted, unprotected };
   const shown =
     via === 'webhook' ? await throughWebhook(found, asking) : await directly(found, asking);
   const deleted = isGuarding(object) ? [] : ['It is being deleted, and so guards nothing.'];
@@ -130,7 +135,7 @@ const NOTED: ReadonlySet<string> = new Set([
 
 /** Where nobody answers from here, what the guard has recorded is shown, unless only etcd is to be asked. */
 async function directly(found: Found, asking: Asking): Promise<Shown> {
-  const { cluster, reading, object } = found;
+  const { cluster, reading, object, unprotected } = found;
   const { via, timeoutMs } = asking;
   const [seen, findings] = await Promise.all([
     cluster.fault === undefined && reading !== null ? lookAt(cluster, timeoutMs) : null,
@@ -138,12 +143,19 @@ async function directly(found: Found, asking: Asking): Promise<Shown> {
   ]);
   if (via === 'auto' && isNobody(seen) && hasRecord(object)) {
     return recorded(object, whyNobody(cluster, seen), {
-      pods: findings.map(([pod, finding]) => unlessInconclusive(pod, finding)),
+      pods: findings.map(([pod, finding]) =>
+        unprotected === null ? unlessInconclusive(pod, finding) : settled([pod, finding], found),
+      ),
       hint: [ASK_THE_API_SERVER],
     });
   }
-  const pods = findings.map(([pod, finding]) => podStatus(pod, finding));
+  const pods = findings.map((one) => settled(one, found));
   return seen === null ? unasked(found, pods) : asked(found, seen, pods);
+}
+
+/** What nobody is asked about would go, whatever a guard would say. */
+function settled([pod, finding]: readonly [string, Finding], { unprotected }: Found): PodStatus {
+  return podStatus(pod, whereNobodyIsAsked(finding, pod, unprotected));
 }
 
 const ASK_THE_API_SERVER =
@@ -155,12 +167,11 @@ function isNobody(seen: Seen | null): boolean {
 }
 
 function asked(found: Found, seen: Seen, pods: readonly PodStatus[]): Shown {
-  const { object, cluster, reading } = found;
+  const { object, reading } = found;
   const { view, said, answers } = seen;
   const agreed = view.list === 'agreed';
   const selector = reading === null ? null : selectorText(reading.guard.spec.selector);
-  const now = new Date().toISOString();
-  const status = completed(found, statusOf(view, now, { pods: cluster.pods, answers, selector }));
+  const status = statusNow(found, { view, answers });
   const nothing = said.size === 0 && selector !== null;
   return {
     title: titleOf(object),
@@ -178,7 +189,7 @@ function asked(found: Found, seen: Seen, pods: readonly PodStatus[]): Shown {
 function unasked(found: Found, pods: readonly PodStatus[]): Shown {
   const { object, cluster } = found;
   const { fault = 'its pods are not known' } = cluster;
-  const status = completed(found, unaskedStatus(fault, new Date().toISOString()));
+  const status = statusNow(found, null);
   return {
     title: titleOf(object),
     item: { ...itemOf(object, pods), status },
@@ -189,17 +200,11 @@ function unasked(found: Found, pods: readonly PodStatus[]): Shown {
   };
 }
 
-/** With what the guard itself would add to it. */
-function completed(
-  { object, accepted, cluster, reading }: Found,
-  status: ClusterStatus,
-): ClusterStatus {
-  const known = withLastKnown(status, {
-    before: shownIn(object),
-    generation: object.metadata.generation ?? 0,
-    pods: reading === null ? null : cluster.pods.map(({ name }) => name),
-  });
-  return withTimesOf(object, withAcceptance(known, accepted, new Date().toISOString()));
+/** As the guard itself would write it. */
+function statusNow(found: Found, seen: Parts['seen']): ClusterStatus {
+  const { object, accepted } = found;
+  const now = new Date().toISOString();
+  return withTimesOf(object, wholeStatus({ object, look: found, seen, accepted, now }));
 }
 
 /** null: the voters are those of now. */
@@ -209,15 +214,15 @@ function lastKnownNotes(object: KubernetesObject, status: ClusterStatus | null):
   return note === null ? [] : [note];
 }
 
-async function throughWebhook(
-  { object, reading }: Found,
-  { guards, dryRuns }: Asking,
-): Promise<Shown> {
+async function throughWebhook(found: Found, { guards, dryRuns }: Asking): Promise<Shown> {
+  const { object, reading, unprotected } = found;
   const pods = await Promise.all(
-    podsOf(reading).map((pod) => dryRuns.run(() => judgeByWebhook(pod, guards))),
+    podsOf(reading).map((pod) => dryRuns.run(() => judgeByWebhook(pod, found, guards))),
   );
   const why = 'etcd was not asked (--via=webhook)';
-  return recorded(object, why, { pods, hint: [] });
+  // One sentence on the namespace says it of all pods.
+  const hint = unprotected === null ? whyNotJudged(pods) : [];
+  return recorded(object, why, { pods, hint });
 }
 
 /** Of what the guard itself wrote down. */
@@ -293,14 +298,15 @@ function unlessInconclusive(pod: string, finding: Finding): PodStatus {
 
 async function judgeByWebhook(
   { snapshot: { namespace, name, terminating }, uid }: LivePod,
+  found: Found,
   { api }: ClusterGuards,
 ): Promise<PodStatus> {
   // One that is terminating already is not reviewed.
-  const expected = { guard: null, mustBeJudged: !terminating };
+  const expected = { guard: found.cluster.guard, mustBeJudged: !terminating };
   try {
     const request = { namespace, name, uid, operation: 'delete' } as const;
     const answer = await api.dryRun(request, DRY_RUN_MS);
-    if (answer.kind !== 'gone') return podStatus(name, answered(answer, name, expected));
+    if (answer.kind !== 'gone') return settled([name, answered(answer, name, expected)], found);
     return { pod: name, decision: null, reason: null, message: `${name} has just gone.` };
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

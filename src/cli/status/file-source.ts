@@ -1,4 +1,5 @@
-import { clusterStatus, accepted, overlapping, withAcceptance } from '../../guards/guard-status.ts';
+import { fileAcceptance } from '../../guards/file-rivals.ts';
+import { clusterStatus, withAcceptance } from '../../guards/guard-status.ts';
 import type { StatusConfig } from '../../config.ts';
 import type { FileGuard, FileSource } from '../../guards/file-source.ts';
 import { podStatus, type Shown, type StatusSource } from './shown.ts';
@@ -42,7 +43,8 @@ async function look(one: FileGuard, source: FileSource, timeoutMs?: number): Pro
   const agreed = seen.view.list === 'agreed';
   const now = new Date().toISOString();
   const status = clusterStatus(seen.view, now, { pods: cluster.pods, answers: seen.answers });
-  const overlap = overlapping(rivalsOf(one, source.guards));
+  const acceptance = fileAcceptance(one, source.guards);
+  const wrong = acceptance.status === 'True' ? [] : [sentence(acceptance.message)];
   return {
     title: `${guard.namespace}/${guard.name}`,
     item: {
@@ -50,23 +52,12 @@ async function look(one: FileGuard, source: FileSource, timeoutMs?: number): Pro
       kind: 'EtcdGuard',
       metadata: { name: guard.name, namespace: guard.namespace },
       spec: loaded.document.spec,
-      status: withAcceptance(status, overlap ?? accepted(cluster.pods.length), now),
+      status: withAcceptance(status, acceptance, now),
       pods,
     },
     said: agreed ? null : seen.said,
     leaderless: seen.view.leader.kind === 'leaderless',
-    notes: [...notesOn(seen), ...(overlap === null ? [] : [sentence(overlap.message)])],
+    notes: [...notesOn(seen), ...wrong],
     sure: agreed && pods.every(({ reason }) => reason !== 'Unverifiable'),
   };
-}
-
-/** The names of those that name one of its pods too; whom a selector means only labels tell. */
-function rivalsOf({ guard, loaded }: FileGuard, all: readonly FileGuard[]): readonly string[] {
-  const pods = Object.keys(loaded.document.spec.members.addresses);
-  const named = ({ loaded: other }: FileGuard): boolean =>
-    pods.some((pod) => Object.hasOwn(other.document.spec.members.addresses, pod));
-  return all
-    .filter((one) => one.guard.namespace === guard.namespace && one.guard.name !== guard.name)
-    .filter(named)
-    .map((one) => one.guard.name);
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ClusterStatus } from '../../guards/guard-status.ts';
+import { withTimes, type ClusterStatus } from '../../guards/guard-status.ts';
 import type { KubernetesObject } from '../../kubernetes/api/api.ts';
 import { shownIn } from '../../kubernetes/guards/guard-resource.ts';
 
@@ -49,16 +49,8 @@ function upperFirst(text: string): string {
 
 /** The status of this moment, with what only the object knows: its ledger, and since when. */
 export function withTimesOf(object: KubernetesObject, status: ClusterStatus): ClusterStatus {
-  const before = shownIn(object).conditions ?? [];
-  const conditions = status.conditions.map((condition) => {
-    const same = before.find(
-      (one) => one.type === condition.type && one.status === condition.status,
-    );
-    return same === undefined
-      ? condition
-      : { ...condition, lastTransitionTime: same.lastTransitionTime };
-  });
-  return { ...ledgerIn(object), ...status, conditions };
+  const timed = withTimes(status, shownIn(object).conditions ?? []);
+  return { ...ledgerIn(object), ...timed };
 }
 
 function ledgerIn({ status }: KubernetesObject): object {

@@ -86,6 +86,8 @@ export interface StatusSource {
   look(timeoutMs?: number): Promise<readonly Shown[]>;
   /** Absent: guards from files have none beside them. */
   locks?(): Promise<readonly ShownLock[]>;
+  /** Whether there is not even the namespace; false too if that can't be told. Absent: it never can. */
+  lacksNamespace?(): Promise<boolean>;
   close(): void;
 }
 

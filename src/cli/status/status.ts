@@ -35,7 +35,7 @@ async function show(source: StatusSource, config: StatusConfig, streams: Streams
   const shown = await source.look();
   const locks = await locksBeside(source, config);
   if (shown.length === 0) {
-    streams.err(`etcd-guard: ${nothingFound(config, source)}\n`);
+    streams.err(`etcd-guard: ${await nothingFound(config, source)}\n`);
     if (config.name !== null) return 4;
     const isText = config.output === 'table' || config.output === 'name';
     if (isText && locks.length === 0) return 0;
@@ -56,7 +56,9 @@ async function locksBeside(
   return name !== null || follows ? [] : ((await source.locks?.()) ?? []);
 }
 
-function nothingFound({ name }: StatusConfig, { namespace }: StatusSource): string {
+async function nothingFound({ name }: StatusConfig, source: StatusSource): Promise<string> {
+  const { namespace } = source;
+  if (await source.lacksNamespace?.()) return `there is no namespace ${namespace} (-A for all)`;
   const where = namespace === null ? 'in any namespace' : `in namespace ${namespace} (-A for all)`;
   return name === null ? `no EtcdGuard ${where}` : `no EtcdGuard '${name}' ${where}`;
 }

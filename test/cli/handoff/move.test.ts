@@ -57,6 +57,21 @@ describe('the plan', () => {
     expect(await plan({ pod: 'etcd-1', to: null })).toEqual({ kind: 'done', leader: 'etcd-0' });
   });
 
+  it('is nothing where the one that shall lead does', async () => {
+    const { plan } = setUp();
+    const done = { kind: 'done', leader: 'etcd-0' };
+    expect(await plan({ pod: null, to: 'etcd-0' })).toEqual(done);
+    expect(await plan({ pod: 'etcd-1', to: 'etcd-0' })).toEqual(done);
+  });
+
+  it('is none from or to a pod that there is not, whoever leads', async () => {
+    const { plan } = setUp();
+    const none = { kind: 'no-such-pod', pod: 'etcd-9' };
+    expect(await plan({ pod: null, to: 'etcd-9' })).toEqual(none);
+    expect(await plan({ pod: 'etcd-1', to: 'etcd-9' })).toEqual(none);
+    expect(await plan({ pod: 'etcd-9', to: null })).toEqual(none);
+  });
+
   it('is still a move where a quorum is just there', async () => {
     const { etcd, plan } = setUp();
     const member = etcd.members[1];
@@ -85,8 +100,8 @@ describe('the plan', () => {
       why: 'etcd-3 (a learner) is not fit to lead',
     });
     expect(await world.plan({ pod: null, to: 'web-0' })).toEqual({
-      kind: 'refused',
-      why: 'web-0 runs no member of the cluster',
+      kind: 'no-such-pod',
+      pod: 'web-0',
     });
   });
 

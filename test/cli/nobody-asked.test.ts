@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { whereNobodyIsAsked } from '../../../src/cli/check/nobody-asked.ts';
-import type { Finding } from '../../../src/cli/finding.ts';
-import type { Unprotected } from '../../../src/kubernetes/guards/protection.ts';
+import { whereNobodyIsAsked } from '../../src/cli/nobody-asked.ts';
+import type { Finding } from '../../src/cli/finding.ts';
+import type { Unprotected } from '../../src/kubernetes/guards/protection.ts';
 
 const UNPROTECTED: Unprotected = {
   reason: 'NamespaceNotLabelled',

@@ -1,6 +1,6 @@
-import type { Unprotected } from '../../kubernetes/guards/protection.ts';
-import { sentence } from '../cluster-error.ts';
-import type { Finding } from '../finding.ts';
+import type { Unprotected } from '../kubernetes/guards/protection.ts';
+import { sentence } from './cluster-error.ts';
+import type { Finding } from './finding.ts';
 
 /**
  * What a dry run comes to where the API server asks no guard: nobody judges the pod, whatever a guard
