@@ -139,6 +139,14 @@ function patched(): readonly string[] {
   return api.calls.filter(({ verb }) => verb === 'patch').map(({ name }) => name);
 }
 
+function inSync(pod: string): boolean {
+  return JSON.stringify(api.at('Pod', pod)['status']).includes('"reason":"HealthyVoter"');
+}
+
+function looks(): number {
+  return etcd.calls.filter((call) => call === 'ask').length;
+}
+
 /** Its watches list, and never tell of a change. */
 class Deaf extends FakeKubernetes {
   override watch(...[resource, options, events]: Parameters<FakeKubernetes['watch']>) {
@@ -778,14 +786,6 @@ describe('readiness gates', () => {
   beforeEach(() => {
     for (const pod of PODS) api.put(podObject(pod, GATED));
   });
-
-  function inSync(pod: string): boolean {
-    return JSON.stringify(api.at('Pod', pod)['status']).includes('"reason":"HealthyVoter"');
-  }
-
-  function looks(): number {
-    return etcd.calls.filter((call) => call === 'ask').length;
-  }
 
   test('are told within seconds that a member has caught up, however long it took', async () => {
     etcd.member('etcd-2').lagEntries = 5_000;
