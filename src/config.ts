@@ -77,7 +77,7 @@ export interface CheckConfig {
   readonly namespace: string | null;
   readonly via: Via;
   readonly eviction: boolean;
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | 'json' | 'yaml';
 }
 
 /** `etcd-guard wait`. */
@@ -171,7 +171,7 @@ const WAIT_CONDITIONS = ['deletable', 'healthy'] as const;
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const VIA = ['auto', 'direct', 'webhook'] as const;
 const STATUS_OUTPUTS = ['table', 'json', 'yaml', 'name'] as const;
-const CHECK_OUTPUTS = ['text', 'json'] as const;
+const CHECK_OUTPUTS = ['text', 'json', 'yaml'] as const;
 const LOG_FORMATS = ['json', 'pretty'] as const;
 const ON_OFF = ['on', 'off'] as const;
 

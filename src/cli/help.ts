@@ -112,7 +112,7 @@ stands what it was reckoned from, where etcd was asked from here.
 
 ${WHICH_GUARDS}
       --eviction            as kubectl drain would ask for it
-  -o, --output FORMAT       text or json (default text)
+  -o, --output FORMAT       text, json or yaml (default text)
   --via WHO                 auto: ask etcd, and decide here as the webhook would; where that can't
                             be told from here, ask the API server (default)
                             direct: ask etcd only

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { hintFor } from './near-miss.ts';
 
 /** What is wrong where: `spec.policy.quorum`, `spec.selector.matchExpressions[0].values`. */
 export interface Fault {
@@ -42,7 +43,7 @@ function describe(issue: z.core.$ZodIssue, content: unknown): readonly Fault[] {
     case 'unrecognized_keys':
       return issue.keys.map((key) => ({
         path: pathText([...issue.path, key]),
-        message: 'unknown field',
+        message: `unknown field${hintFor(path, key)}`,
       }));
     case 'invalid_value':
       return [

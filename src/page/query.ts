@@ -41,6 +41,29 @@ export function readQuery(given: URLSearchParams): PageQuery {
   };
 }
 
+const oneOf =
+  (values: readonly string[]) =>
+  (value: string): boolean =>
+    values.includes(value);
+
+/** What each parameter has to be, if it is given. */
+const RULES: readonly (readonly [string, (value: string) => boolean, string])[] = [
+  ['decision', oneOf(DECISIONS), `one of ${DECISIONS.join(', ')}`],
+  ['reason', oneOf(DECISION_REASONS), `one of ${DECISION_REASONS.join(', ')}`],
+  ['dryRun', oneOf(['yes', 'no']), 'one of yes, no'],
+  ['page', (value) => /^[1-9]\d{0,14}$/.test(value), 'a number from 1'],
+  ['guard', (value) => /^[^/]+\/[^/]+$/.test(value), 'NAMESPACE/NAME'],
+];
+
+/** What a program should not have asked; null: nothing. A person's address is taken as far as it makes sense. */
+export function wrongIn(given: URLSearchParams): string | null {
+  for (const [name, fits, what] of RULES) {
+    const value = given.get(name)?.trim() ?? '';
+    if (value !== '' && !fits(value)) return `${name} is ${what}`;
+  }
+  return null;
+}
+
 /** The same, to be read again: `?q=etcd&page=2`, or empty. */
 export function writeQuery(query: PageQuery): string {
   const { search: q, guard, page, decision, reason, dryRun } = query;

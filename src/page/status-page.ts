@@ -12,8 +12,15 @@ import {
   pageDocument,
   type PageContent,
 } from './page.ts';
-import type { KnownGuard, StatusSource } from './port.ts';
-import { chosenDecisions, guardPage, inOrder, readQuery, type PageQuery } from './query.ts';
+import { keyOf, type KnownGuard, type StatusSource } from './port.ts';
+import {
+  chosenDecisions,
+  guardPage,
+  inOrder,
+  readQuery,
+  wrongIn,
+  type PageQuery,
+} from './query.ts';
 
 /** What the page is made from. */
 export interface StatusPageOptions {
@@ -79,11 +86,9 @@ export class StatusPage {
       case '/':
         this.#send(response, 'text/html; charset=utf-8', await this.#document(query));
         return true;
-      case '/api/status': {
-        const status = await this.#status(query);
-        this.#send(response, 'application/json; charset=utf-8', `${JSON.stringify(status)}\n`);
+      case '/api/status':
+        await this.#answerProgram(response, searchParams);
         return true;
-      }
       case '/icon.svg':
         this.#send(response, 'image/svg+xml', ICON);
         return true;
@@ -107,6 +112,21 @@ export class StatusPage {
     response.setHeader('Content-Length', Buffer.byteLength(text));
     // Node itself leaves the body out of an answer to HEAD.
     response.end(text);
+  }
+
+  async #answerProgram(response: ServerResponse, given: URLSearchParams): Promise<void> {
+    const wrong = wrongIn(given);
+    if (wrong !== null) return this.#sendJson(response, { error: wrong }, 400);
+    const query = readQuery(given);
+    const isThere = (): boolean =>
+      query.guard === '' || this.#guards().some((guard) => keyOf(guard) === query.guard);
+    if (!isThere()) return this.#sendJson(response, { error: `no guard ${query.guard}` }, 404);
+    return this.#sendJson(response, await this.#status(query));
+  }
+
+  #sendJson(response: ServerResponse, content: object, status = 200): void {
+    response.statusCode = status;
+    this.#send(response, 'application/json; charset=utf-8', `${JSON.stringify(content)}\n`);
   }
 
   async #document(query: PageQuery): Promise<string> {

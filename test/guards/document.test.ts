@@ -169,7 +169,7 @@ describe('a problem', () => {
       'spec.policy.quorum: must be Enforce or Warn (found 1)',
       'spec.policy.unknown: must be Deny or Allow (found null)',
       'spec.policy.maxRaftLag: must be at least 1 (found 0)',
-      'spec.member: unknown field',
+      'spec.member: unknown field (did you mean members?)',
     ]);
   });
 
@@ -189,7 +189,7 @@ describe('a problem', () => {
     [
       'fields of the cluster mode',
       guard({}, { tls: { secretName: 'a' } }),
-      ['spec.members.tls.secretName: unknown field'],
+      ['spec.members.tls.secretName: unknown field (in files: caFile, certFile, keyFile)'],
     ],
     [
       'a certificate without its key',

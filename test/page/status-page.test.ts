@@ -143,6 +143,23 @@ describe('the page', () => {
 });
 
 describe('/api/status', () => {
+  it.each([
+    ['decision=foo', 400, 'decision is one of allow, deny, error'],
+    ['reason=foo', 400, 'reason is one of NotGuarded, '],
+    ['dryRun=1', 400, 'dryRun is one of yes, no'],
+    ['page=abc', 400, 'page is a number from 1'],
+    ['page=0', 400, 'page is a number from 1'],
+    ['guard=nope', 400, 'guard is NAMESPACE/NAME'],
+    ['guard=default/nope', 404, 'no guard default/nope'],
+  ])('refuses %s', async (query, status, error) => {
+    put(guardLook());
+    const answer = await ask(`/api/status?${query}`);
+    expect(answer.status).toBe(status);
+    expect(answer.body).toEqual({ error: expect.stringContaining(error) });
+    expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect((await ask(`/?${query}`)).status).toBe(200);
+  });
+
   it('has the same as the page', async () => {
     put(guardLook());
     decisions.add({

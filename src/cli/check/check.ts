@@ -1,3 +1,4 @@
+import { stringify } from 'yaml';
 import type { CheckConfig } from '../../config.ts';
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Operation } from '../../decision/situation.ts';
@@ -18,7 +19,7 @@ export async function check(config: CheckConfig, around: Surroundings): Promise<
       return 4;
     }
     const where = { pod: config.pod, namespace, operation } as const;
-    streams.out(config.output === 'json' ? asJson(where, finding) : asText(config.pod, finding));
+    streams.out(written(reportOf(where, finding), config.output) ?? asText(config.pod, finding));
     return exitCode(finding);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -51,11 +52,23 @@ function asText(pod: string, { decision, reason, message, warnings, view }: Find
   return `${lines.join('\n')}\n`;
 }
 
-function asJson(
+/** null: it is for people. */
+function written(report: object, output: CheckConfig['output']): string | null {
+  switch (output) {
+    case 'json':
+      return `${JSON.stringify(report, null, 2)}\n`;
+    case 'yaml':
+      return stringify(report);
+    case 'text':
+      return null;
+  }
+}
+
+function reportOf(
   { pod, namespace, operation }: { pod: string; namespace: string; operation: Operation },
   { guard, decision, reason, message, warnings, view, via }: Finding,
-): string {
-  const report = {
+) {
+  return {
     pod,
     namespace,
     guard: guard?.name ?? null,
@@ -67,7 +80,6 @@ function asJson(
     ...clusterFacts(view),
     ...(via === 'webhook' && { via }),
   };
-  return `${JSON.stringify(report, null, 2)}\n`;
 }
 
 const NOTHING_KNOWN = { leader: null, term: null, healthy: null, voters: null, quorum: null };

@@ -19,8 +19,9 @@ export function ofUnnamedPod(
   const names = `${named.slice(0, MOST_NAMES).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
   const selecting = guards
     .filter(({ guard, loaded }) => guard.namespace === namespace && loaded.document.spec.selector)
-    .map(({ guard }) => guard.name);
-  const byLabels = `${selecting.join(', ')} may still select it by its labels, which its name does not tell.`;
+    .map(({ guard }) => `${guard.namespace}/${guard.name}`);
+  const who = selecting.length === 1 ? 'The EtcdGuard' : 'The EtcdGuards';
+  const byLabels = `${who} ${selecting.join(', ')} may still select it by its labels, which its name does not tell.`;
   const message = [
     `No guard names a pod ${name} in namespace ${namespace}, so no guard would keep it. Pods that are named: ${names}.`,
     ...(selecting.length > 0 ? [byLabels] : []),

@@ -1,4 +1,5 @@
 import type { ExplainConfig } from '../../config.ts';
+import { distanceBetween } from '../../guards/near-miss.ts';
 import type { Streams } from '../streams.ts';
 import { table } from '../table.ts';
 import { wrap } from '../text.ts';
@@ -59,18 +60,4 @@ function nearTo(given: string): readonly string[] {
     .sort((a, b) => a.distance - b.distance)
     .slice(0, NEAR)
     .map(({ reason }) => reason);
-}
-
-/** How many letters have to be changed, added or left out. */
-function distanceBetween(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (const [i, letter] of Array.from(a).entries()) {
-    const next = [i + 1];
-    for (const [j, other] of Array.from(b).entries()) {
-      const changed = (row[j] ?? 0) + (letter === other ? 0 : 1);
-      next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

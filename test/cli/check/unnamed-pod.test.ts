@@ -63,7 +63,7 @@ describe('a pod that no guard from a file names', () => {
     const selector = { matchLabels: { app: 'etcd' } };
     const guards = guardsOf({ namespace: 'default', pods: ['etcd-0'], selector });
     expect(ofUnnamedPod(NOT_GUARDED, ZZZ, guards).message).toMatch(
-      / etcd may still select it by its labels, which its name does not tell\.$/,
+      / The EtcdGuard default\/etcd may still select it by its labels, which its name does not tell\.$/,
     );
   });
 
