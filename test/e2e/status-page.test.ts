@@ -22,6 +22,12 @@ async function statusOf(url: string): Promise<z.infer<typeof statusSchema>> {
   return statusSchema.parse(await (await fetch(`${url}/api/status`)).json());
 }
 
+/** The namespace's label; null takes it off. */
+function label({ api }: GuardedCluster, value: string | null): Promise<unknown> {
+  const labels = { 'etcd-guard.io/protect': value };
+  return api.admin.patch('/api/v1/namespaces/default', { metadata: { labels } });
+}
+
 describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
   'the status page of two replicas',
   () => {
@@ -67,18 +73,14 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
     });
 
     it('says so where the API server asks nobody, however healthy the cluster is', async () => {
-      const label = async (value: string | null): Promise<unknown> =>
-        cluster.api.admin.patch('/api/v1/namespaces/default', {
-          metadata: { labels: { 'etcd-guard.io/protect': value } },
-        });
-      await label(null);
+      await label(cluster, null);
       for (const { url } of cluster.replicas) {
         await until('it is in trouble', async () => (await statusOf(url)).counts['trouble'] === 1);
         const page = await (await fetch(url)).text();
         expect(page).toContain('Nothing guards these pods now.');
         expect(page).toContain('kubectl label namespace default etcd-guard.io/protect=enabled');
       }
-      await label('enabled');
+      await label(cluster, 'enabled');
       for (const { url } of cluster.replicas) {
         await until('it is fine again', async () => (await statusOf(url)).counts['fine'] === 1);
         await until('the page no longer says so', async () => {
