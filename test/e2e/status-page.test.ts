@@ -10,7 +10,12 @@ const statusSchema = z.looseObject({
   items: z.array(
     z.looseObject({
       metadata: z.looseObject({ name: z.string() }),
-      status: z.looseObject({ leader: z.string().nullable() }).nullable(),
+      status: z
+        .looseObject({
+          leader: z.string().nullable(),
+          conditions: z.array(z.looseObject({ type: z.string() })),
+        })
+        .nullable(),
       pods: z.array(z.looseObject({ pod: z.string(), decision: z.string(), reason: z.string() })),
       failure: z.string().nullable(),
     }),
@@ -76,15 +81,27 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
       await label(cluster, null);
       for (const { url } of cluster.replicas) {
         await until('it is in trouble', async () => (await statusOf(url)).counts['trouble'] === 1);
-        const page = await (await fetch(url)).text();
-        expect(page).toContain('Nothing guards these pods now.');
+        const page = await until('the page says so', async () => {
+          const text = await (await fetch(url)).text();
+          return text.includes('Nothing guards these pods now') && text;
+        });
+        expect(page).not.toContain('must stay');
+        const [item] = (await statusOf(url)).items;
+        expect(item?.pods.map(({ decision, reason }) => `${decision} ${reason}`)).toEqual(
+          Array.from({ length: 3 }, () => 'allow Unverifiable'),
+        );
+        expect(item?.status?.conditions.at(-1)).toMatchObject({
+          type: 'Accepted',
+          status: 'False',
+          reason: 'NamespaceNotLabelled',
+        });
         expect(page).toContain('kubectl label namespace default etcd-guard.io/protect=enabled');
       }
       await label(cluster, 'enabled');
       for (const { url } of cluster.replicas) {
         await until('it is fine again', async () => (await statusOf(url)).counts['fine'] === 1);
         await until('the page no longer says so', async () => {
-          return !(await (await fetch(url)).text()).includes('Nothing guards these pods now.');
+          return !(await (await fetch(url)).text()).includes('Nothing guards these pods now');
         });
       }
     });

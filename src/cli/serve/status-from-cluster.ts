@@ -35,7 +35,7 @@ export interface StatusFromClusterContext {
 
 /** Pods of one guard are judged at one moment: what they have in common is read once. */
 const SHARED_MS = 500;
-/** Namespaces and the webhook's configuration are read no more often than that. */
+/** The webhook's configuration is read no more often than that. */
 const SLOW_MS = 2_000;
 const LOOK_MS = 10_000;
 
@@ -48,7 +48,7 @@ export class StatusFromCluster implements StatusSource {
   readonly #context: StatusFromClusterContext;
   readonly #reader: ClusterReader;
   readonly #source: KubernetesSource;
-  /** For what people change, and seldom. */
+  /** For what people seldom change. */
   readonly #slow: Pick<KubernetesApi, 'get'>;
 
   constructor(context: StatusFromClusterContext) {
@@ -109,7 +109,8 @@ export class StatusFromCluster implements StatusSource {
     try {
       const [scope, namespace] = await Promise.all([
         this.#scope(),
-        this.#slow.get(NAMESPACES, name, API_MS),
+        // Judging the pods reads it as well.
+        this.#reader.reads.get(NAMESPACES, name, API_MS),
       ]);
       if (namespace === null) return null;
       return unprotectedIn(scope, { name, labels: namespace.metadata.labels ?? {} });
