@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import packageJson from '../../package.json' with { type: 'json' };
 import { CertificateAuthority } from '../harness/certificates.ts';
@@ -381,6 +382,9 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
     it('prints what a delete of the leader would get, and exits with 1', async () => {
       const { leader, followers, term } = await roles();
       const result = await etcdGuard('check', leader.name, `--guards=${guards}`, '-o', 'json');
+      const yaml = await etcdGuard('check', leader.name, `--guards=${guards}`, '-o', 'yaml');
+      expect(yaml).toMatchObject({ exitCode: 1, stderr: '' });
+      expect(parse(yaml.stdout)).toStrictEqual(JSON.parse(result.stdout));
       expect(result).toMatchObject({ exitCode: 1, stderr: '' });
       expect(JSON.parse(result.stdout)).toStrictEqual({
         pod: leader.name,
