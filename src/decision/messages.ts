@@ -9,7 +9,7 @@ import { bringBack, leaderWithoutPod } from './bring-back.ts';
 import { handOffCandidate } from './hand-off.ts';
 import { proofOf } from './proof.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
-import type { Obstacle, Reason, Situation } from './situation.ts';
+import type { Obstacle, Reason, Reservation, Situation } from './situation.ts';
 import { cluster, guardName, names, oneLine, pod, upperFirst } from './wording.ts';
 
 /** One line for a person at 3 a.m.: what, why, and what to do next. */
@@ -161,12 +161,20 @@ function moveFirst(c: Case): string {
 function quorumAtRisk(c: Case): string {
   if (c.own !== null && !isShort(c)) {
     const ago = Math.round(c.own.ageMs / 1000);
-    return `${pod(c)} of ${cluster(c)} was allowed ${ago} s ago, but something behind the webhook refused it; look at its PodDisruptionBudget, and try again later.`;
+    return `${pod(c)} of ${cluster(c)} ${unused(c.own, ago)}; look at its PodDisruptionBudget, and try again later.`;
   }
   const voters = c.view?.voters ?? 0;
   const risk = `${pod(c)} is needed by ${cluster(c)} ${facts(c)}: without it ${left(c)}.`;
   if (voters <= 2) return `${risk} ${cannotSpare(voters)} ${breakGlass(c)}`;
   return `${risk} ${bringBack(c) || breakGlass(c)}`;
+}
+
+/** An entry with a candidate may stand for a hand-off that was cut short: nobody was allowed then. */
+function unused({ handOffTo }: Reservation, ago: number): string {
+  const refused = 'something behind the webhook refused it';
+  return handOffTo === null
+    ? `was allowed ${ago} s ago, but ${refused}`
+    : `was to hand over leadership and go ${ago} s ago, but that was cut short, or ${refused}`;
 }
 
 function quorumLost(c: Case): string {
