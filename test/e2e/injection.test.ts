@@ -274,10 +274,12 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         await conditionIs('db-2', 'False', 'NoAnswer');
         expect(await readiness('db-2')).toEqual({ containers: 'True', pod: 'False' });
 
-        // It gets a few milliseconds in a hundred: it answers, and is behind what is written meanwhile.
-        const sluggish = crawl(member);
-        await whileWriting(conditionIs('db-2', 'False', 'Behind'));
-        sluggish.stop();
+        // It gets a few milliseconds in a hundred: it answers, and never catches up with what is written.
+        await whileWriting(async () => {
+          const sluggish = crawl(member);
+          await conditionIs('db-2', 'False', 'Behind');
+          sluggish.stop();
+        });
         member.pause();
         expect(await readiness('db-2')).toEqual({ containers: 'True', pod: 'False' });
         const during = await uids();
@@ -320,24 +322,25 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
         return Object.fromEntries(pods.map(({ metadata: { name, uid } }) => [name, uid]));
       }
 
-      /** Goes on writing through those that are not slow for as long as something is waited for. */
-      async function whileWriting(waiting: Promise<void>): Promise<void> {
+      /** Writes through those that are not slow, and then goes on for as long as something is waited for. */
+      async function whileWriting(wait: () => Promise<void>): Promise<void> {
         const hosts = db.etcd.members.filter(({ name }) => !slow.has(name));
         const client = new Etcd3({ hosts: hosts.map(({ clientUrl }) => clientUrl) });
-        const over = new AbortController();
-        const ended = waiting.finally(() => over.abort());
+        const writeSome = () =>
+          Promise.all(
+            Array.from({ length: AT_ONCE }, (_, at) =>
+              client.put(`bulk/${at}`).value(Buffer.alloc(32 * 1024, at)),
+            ),
+          );
         try {
-          while (!over.signal.aborted) {
-            await Promise.all(
-              Array.from({ length: AT_ONCE }, (_, at) =>
-                client.put(`bulk/${at}`).value(Buffer.alloc(8 * 1024, at)),
-              ),
-            );
-          }
+          for (let written = 0; written < BEHIND; written += AT_ONCE) await writeSome();
+          const over = new AbortController();
+          const ended = wait().finally(() => over.abort());
+          while (!over.signal.aborted) await writeSome();
+          await ended;
         } finally {
           client.close();
         }
-        await ended;
       }
     });
 
@@ -354,7 +357,9 @@ describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
 const NAMES = ['db-2', 'db-1', 'db-0'];
 const LONG = { timeoutMs: 90_000 };
 /** maxRaftLag of the guard. */
-const LAG = 20;
+const LAG = 5;
+/** Entries that are written while a member is stopped. */
+const BEHIND = 1_000;
 const AT_ONCE = 50;
 
 function guard(app: string, injection?: object, name = app): unknown {
@@ -373,8 +378,8 @@ function crawl(process: ManagedProcess): { stop(): void } {
     process.resume();
     timer = setTimeout(() => {
       process.pause();
-      timer = setTimeout(run, 95);
-    }, 5);
+      timer = setTimeout(run, 97);
+    }, 3);
   };
   run();
   return {
