@@ -36,6 +36,8 @@ export class Deadline {
     this.#timer = setTimeout(() => {
       this.#controller.abort(noAnswer(subject, ms));
     }, ms);
+    // A server nearby can answer before a timer of no time at all.
+    if (ms === 0) this.#controller.abort(noAnswer(subject, ms));
   }
 
   get remainingMs(): number {
