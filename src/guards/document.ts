@@ -2,7 +2,7 @@ import { LineCounter, parseAllDocuments, type parseDocument } from 'yaml';
 import { z } from 'zod';
 import { withPort } from './address.ts';
 import { faultsIn, type Fault } from './faults.ts';
-import { address, isSatisfiable, labelSelector, objectName, policy } from './schema.ts';
+import { address, isSatisfiableBy, labelSelector, objectName, policy } from './schema.ts';
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 /** Whoever puts the content where its path belongs shall not find it in a log. */
@@ -42,7 +42,7 @@ const document = z.strictObject({
       .default('default'),
   }),
   spec: z.strictObject({
-    selector: labelSelector.superRefine(isSatisfiable).optional(),
+    selector: labelSelector.superRefine(isSatisfiableBy('pod')).optional(),
     members,
     policy: policy.prefault({}),
     inject: z

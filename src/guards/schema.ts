@@ -59,12 +59,14 @@ export const labelSelector = z.strictObject({
   matchExpressions: z.array(requirement).optional(),
 });
 
-/** Refuses a selector that no pod can meet, whatever its labels. */
-export function isSatisfiable(selector: LabelSelector, context: z.RefinementCtx): void {
-  const key = contradiction(selector);
-  if (key === null) return;
-  const message = `no pod can meet all that it asks of the label ${key}`;
-  context.addIssue({ code: 'custom', message, input: selector });
+/** Refuses a selector that nothing of that kind can meet, whatever its labels. */
+export function isSatisfiableBy(what: 'pod' | 'object') {
+  return (selector: LabelSelector, context: z.RefinementCtx): void => {
+    const key = contradiction(selector);
+    if (key === null) return;
+    const message = `no ${what} can meet all that it asks of the label ${key}`;
+    context.addIssue({ code: 'custom', message, input: selector });
+  };
 }
 
 /** Near misses of the two words; taken for the names of users, they would match nobody. */

@@ -1,38 +1,12 @@
 import { z } from 'zod';
 import { memberId } from '../../decision/member-id.ts';
-import {
-  address,
-  isSatisfiable,
-  labelKey,
-  labelSelector,
-  labelValue,
-  objectName,
-  policy,
-  requirement,
-} from '../../guards/schema.ts';
+import { address, isSatisfiableBy, objectName, policy } from '../../guards/schema.ts';
+import { condition, conditionReason, count, dateTime, selectorOfSome } from '../api/meta-schema.ts';
 
 /*
  * The same as deploy/webhook/10-crd.yaml, where the fields are described. `meta` gives the JSON
  * Schema of what a refinement checks here, so that the two can be compared whole.
  */
-
-function isNotEmpty(value: object): boolean {
-  return Object.keys(value).length > 0;
-}
-
-/** Not empty in any of its parts: a selector of everything would guard what is no etcd. */
-const selector = labelSelector
-  .extend({
-    matchLabels: z
-      .record(labelKey, labelValue)
-      .refine(isNotEmpty, 'must not be empty')
-      .meta({ minProperties: 1 })
-      .optional(),
-    matchExpressions: z.array(requirement).min(1).max(64).optional(),
-  })
-  .refine(isNotEmpty, 'must not be empty')
-  .superRefine(isSatisfiable)
-  .meta({ minProperties: 1 });
 
 const MAX_ADDRESSES = 1000;
 
@@ -99,7 +73,8 @@ const inject = z.strictObject({
 
 /** `spec`; the port has no default, since it is looked for in each pod where the spec is silent. */
 export const guardSpec = z.strictObject({
-  selector,
+  // One of everything would guard what is no etcd.
+  selector: selectorOfSome.superRefine(isSatisfiableBy('pod')),
   members: members.prefault({}),
   policy: policy.prefault({}),
   inject: inject.optional(),
@@ -110,10 +85,6 @@ const hexId = z
   .regex(/^[1-9a-f][0-9a-f]{0,15}$/, 'must be a member id, hexadecimal')
   .transform(memberId);
 
-const dateTime = z.iso.datetime({ offset: true, error: 'must be a date and time (RFC 3339)' });
-
-const count = z.int().min(0);
-
 const memberStatus = z.object({
   pod: z.string().optional(),
   name: z.string().optional(),
@@ -123,26 +94,10 @@ const memberStatus = z.object({
   lag: count.optional(),
 });
 
-const reason = z
-  .string()
-  .min(1)
-  .max(1024)
-  .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/);
-
-/** metav1.Condition */
-const condition = z.object({
-  type: z.string().min(1).max(316),
-  status: z.enum(['True', 'False', 'Unknown']),
-  observedGeneration: count.optional(),
-  lastTransitionTime: dateTime,
-  reason,
-  message: z.string().max(32_768),
-});
-
 /** What `status` shows to people and programs; no decision rests on it. */
 export const shownStatus = z.object({
   observedGeneration: count.optional(),
-  reason: reason.optional(),
+  reason: conditionReason.optional(),
   leader: z.string().optional(),
   voters: count.optional(),
   healthyVoters: count.optional(),

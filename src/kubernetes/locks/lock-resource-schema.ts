@@ -1,12 +1,6 @@
 import { z } from 'zod';
-import { contradiction } from '../../guards/label-selector.ts';
-import {
-  labelKey,
-  labelSelector,
-  labelValue,
-  objectName,
-  requirement,
-} from '../../guards/schema.ts';
+import { isSatisfiableBy, objectName } from '../../guards/schema.ts';
+import { condition, conditionReason, count, dateTime, selectorOfSome } from '../api/meta-schema.ts';
 
 /*
  * The same as deploy/webhook/components/exclusive-locks/crd.yaml, where the fields are described. `meta`
@@ -24,28 +18,11 @@ export const DEFAULT_RESOURCES = [
   'deployments.apps',
 ] as const;
 
-function isNotEmpty(value: object): boolean {
-  return Object.keys(value).length > 0;
-}
-
 function areDifferent(values: readonly unknown[]): boolean {
   return new Set(values).size === values.length;
 }
 
 const TWICE = 'must not name anything twice';
-
-/** Not empty in any of its parts: a lock on everything is asked for by `key: x, operator: DoesNotExist`. */
-const selector = labelSelector
-  .extend({
-    matchLabels: z
-      .record(labelKey, labelValue)
-      .refine(isNotEmpty, 'must not be empty')
-      .meta({ minProperties: 1 })
-      .optional(),
-    matchExpressions: z.array(requirement).min(1).max(64).optional(),
-  })
-  .refine(isNotEmpty, 'must not be empty')
-  .meta({ minProperties: 1 });
 
 const operation = z.enum(['CREATE', 'UPDATE', 'DELETE']);
 
@@ -80,9 +57,6 @@ const actor = z
     }
   });
 
-/** RFC 3339. */
-const dateTime = z.iso.datetime({ offset: true, error: 'must be a date and time (RFC 3339)' });
-
 /** `spec` of an ExclusiveLock, with its defaults. */
 export const lockSpec = z.strictObject({
   operations: z
@@ -91,12 +65,8 @@ export const lockSpec = z.strictObject({
     .max(3)
     .refine(areDifferent, TWICE)
     .default(['UPDATE', 'DELETE']),
-  selector: selector.superRefine((given, context) => {
-    const key = contradiction(given);
-    if (key === null) return;
-    const message = `no object can meet all that it asks of the label ${key}`;
-    context.addIssue({ code: 'custom', message, input: given });
-  }),
+  // A lock on everything is asked for by `key: x, operator: DoesNotExist`.
+  selector: selectorOfSome.superRefine(isSatisfiableBy('object')),
   resources: z
     .array(resource)
     .min(1)
@@ -113,34 +83,16 @@ export const lockSpec = z.strictObject({
 /** What can be read of a spec that is not valid as a whole. */
 export const readablePart = {
   ...lockSpec.shape,
-  selector,
+  selector: selectorOfSome,
   operation,
   resource,
   actor,
 };
 
-const count = z.int().min(0);
-
-const reason = z
-  .string()
-  .min(1)
-  .max(1024)
-  .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/);
-
-/** metav1.Condition */
-const condition = z.object({
-  type: z.string().min(1).max(316),
-  status: z.enum(['True', 'False', 'Unknown']),
-  observedGeneration: count.optional(),
-  lastTransitionTime: dateTime,
-  reason,
-  message: z.string().max(32_768),
-});
-
 /** `status`; no verdict rests on it. */
 export const lockStatus = z.object({
   observedGeneration: count.optional(),
-  reason: reason.optional(),
+  reason: conditionReason.optional(),
   matched: count.optional(),
   exclusive: z.string().optional(),
   denials: count.optional(),
