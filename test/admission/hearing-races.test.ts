@@ -5,8 +5,9 @@ import { hear } from '../../src/admission/hearing.ts';
 import { quorumOf } from '../../src/decision/quorum.ts';
 import { viewOf } from '../../src/decision/cluster-view.ts';
 import type { FileSource } from '../../src/guards/file-source.ts';
-import { FakeEtcd, type MoveBehaviour } from '../fakes/etcd.ts';
+import { FakeEtcd } from '../fakes/etcd.ts';
 import { endingAfterReserve, loadedGuard, sourceOf } from '../fakes/guards.ts';
+import { Interleaving, moves, type Moves } from '../fakes/interleaving.ts';
 import { deletion, eviction } from '../fakes/requests.ts';
 
 const TIMEOUT_MS = 1_000;
@@ -20,8 +21,7 @@ type Action =
   | { readonly kind: 'delete' | 'evict'; readonly member: number }
   /** An eviction by a process that ends as soon as it has written an entry. */
   | { readonly kind: 'killed'; readonly member: number }
-  /** What happens to requests to move leadership from here on. */
-  | { readonly kind: 'moves'; readonly whenMoved: MoveBehaviour }
+  | Moves
   /** Looks at the cluster without a review, as the process does by itself. */
   | { readonly kind: 'look' }
   | { readonly kind: 'elect'; readonly member: number }
@@ -33,10 +33,7 @@ const reviews: fc.Arbitrary<Action> = fc.record({
   member,
 });
 const disturbances: readonly fc.Arbitrary<Action>[] = [
-  fc.record({
-    kind: fc.constant('moves'),
-    whenMoved: fc.constantFrom<MoveBehaviour[]>('moves', 'fails', 'ignores', 'losesItsAnswer'),
-  }),
+  moves,
   fc.record({ kind: fc.constant('look') }),
   fc.record({ kind: fc.constant('killed'), member: fc.nat({ max: 1 }) }),
   // By then a hand-off of one that was killed is nobody's.
@@ -51,9 +48,7 @@ const election: fc.Arbitrary<Action> = fc.record({ kind: fc.constant('elect'), m
 class World {
   readonly etcd: FakeEtcd;
   readonly source: FileSource;
-  readonly #log: string[] = [];
-  readonly #faults: string[] = [];
-  readonly #scheduler: fc.Scheduler;
+  readonly #steps: Interleaving;
   readonly #elections: boolean;
   readonly #pods: readonly string[];
   /** Which incarnation of a pod is there now. */
@@ -63,41 +58,23 @@ class World {
 
   /** Where leadership changes by itself, no guard can know who leads at the next moment. */
   constructor(size: number, scheduler: fc.Scheduler, elections: boolean) {
-    this.#scheduler = scheduler;
+    this.#steps = new Interleaving(scheduler);
     this.#elections = elections;
     this.#pods = Array.from({ length: size }, (_, index) => `etcd-${index}`);
     this.etcd = new FakeEtcd(this.#pods);
-    this.etcd.hold = (call, at) => this.#step(`${call} ${at}`);
+    this.etcd.hold = (call, at) => this.#steps.step(`${call} ${at}`);
     this.source = sourceOf(this.etcd, loadedGuard({ pods: this.#pods }));
   }
 
-  /** Every action begins at a moment of the scheduler's choice. Returns all that went wrong. */
-  async run(actions: readonly Action[]): Promise<readonly string[]> {
-    const running = new Set(actions);
-    const ends = actions.map(async (action) => {
-      try {
-        await this.#step(action.kind);
-        await this.#act(action);
-      } finally {
-        running.delete(action);
-      }
-    });
-    while (running.size > 0) {
-      if (this.#scheduler.count() > 0) await this.#scheduler.waitOne();
-      else await vi.advanceTimersByTimeAsync(20);
-    }
-    await Promise.all(ends);
-    return this.#faults;
+  /** Returns all that went wrong. */
+  run(actions: readonly Action[]): Promise<readonly string[]> {
+    return this.#steps.run(actions, (action) => this.#act(action));
   }
 
   /** Pods whose members are down, or may be at any moment. */
   #gone(): ReadonlySet<string> {
     const down = this.etcd.members.filter(({ running }) => !running).map(({ pod }) => pod);
     return new Set([...this.#going, ...down]);
-  }
-
-  #step(label: string): Promise<void> {
-    return this.#scheduler.schedule(Promise.resolve(), label).then(() => undefined);
   }
 
   async #act(action: Action): Promise<void> {
@@ -131,22 +108,22 @@ class World {
     const request = kind === 'delete' ? deletion(pod) : eviction(pod);
     const deadline = deadlineFor(TIMEOUT_MS, nowMs(), nowMs);
     const { verdict } = await hear(request, { guards: this.source, nowMs }, deadline);
-    this.#log.push(`${kind} ${pod}: ${verdict.kind} ${verdict.reason}`);
+    this.#steps.log(`${kind} ${pod}: ${verdict.kind} ${verdict.reason}`);
     // The API server deletes the pod that it showed, or asks again. One that is down already
     // can't be lost once more.
     const there = (this.#incarnations.get(pod) ?? 0) === incarnation;
     if (verdict.kind !== 'allow' || !there || !this.etcd.member(pod).running) return;
     this.#going.add(pod);
     this.#check();
-    await this.#step(`delete ${pod}`);
+    await this.#steps.step(`delete ${pod}`);
     if ((this.#incarnations.get(pod) ?? 0) !== incarnation) return;
     this.#incarnations.set(pod, incarnation + 1);
     this.etcd.stop(pod);
     this.#going.delete(pod);
-    this.#log.push(`${pod} is down`);
-    await this.#step(`start ${pod}`);
+    this.#steps.log(`${pod} is down`);
+    await this.#steps.step(`start ${pod}`);
     this.etcd.start(pod);
-    this.#log.push(`${pod} is back`);
+    this.#steps.log(`${pod} is back`);
   }
 
   async #beginAndEnd(pod: string): Promise<void> {
@@ -167,17 +144,14 @@ class World {
 
   #check(): void {
     const gone = this.#gone();
-    if (this.#pods.length - gone.size < quorumOf(this.#pods.length)) this.#fault('too many go');
-    if (!this.#elections && gone.has(this.etcd.leader ?? '')) this.#fault('the leader goes');
+    if (this.#pods.length - gone.size < quorumOf(this.#pods.length))
+      this.#steps.fault('too many go');
+    if (!this.#elections && gone.has(this.etcd.leader ?? '')) this.#steps.fault('the leader goes');
     const entries = this.source.guards.flatMap(({ ledger }) => ledger.read('').reservations);
     const candidates = this.etcd.members.filter(({ id }) =>
       entries.some(({ handOffTo }) => handOffTo === id),
     );
-    if (candidates.some(({ pod }) => this.#going.has(pod))) this.#fault('a candidate goes');
-  }
-
-  #fault(what: string): void {
-    this.#faults.push([what, ...this.#log].join('\n'));
+    if (candidates.some(({ pod }) => this.#going.has(pod))) this.#steps.fault('a candidate goes');
   }
 }
 

@@ -9,9 +9,10 @@ import type { KubernetesApi } from '../../../src/kubernetes/api/api.ts';
 import { decodeGuard } from '../../../src/kubernetes/guards/guard-resource.ts';
 import { ClusterReader } from '../../../src/kubernetes/guards/cluster-reader.ts';
 import { KubernetesSource } from '../../../src/kubernetes/guards/kubernetes-source.ts';
-import { FakeEtcd, type MoveBehaviour } from '../../fakes/etcd.ts';
+import { FakeEtcd } from '../../fakes/etcd.ts';
 import { FakeKubernetes } from '../../fakes/fake-kubernetes.ts';
 import { guardObject, ipOf, podObject } from '../../fakes/kubernetes-objects.ts';
+import { Interleaving, moves, type Moves } from '../../fakes/interleaving.ts';
 import { deletion, eviction } from '../../fakes/requests.ts';
 
 const TIMEOUT_MS = 1_000;
@@ -34,8 +35,7 @@ interface Review {
 
 type Action =
   | Review
-  /** What happens to requests to move leadership from here on. */
-  | { readonly kind: 'moves'; readonly whenMoved: MoveBehaviour }
+  | Moves
   /** Ends a replica in the midst of whatever it does; another takes its place. */
   | { readonly kind: 'crash'; readonly replica: number }
   /** Somebody else writes the guard's status. */
@@ -95,9 +95,7 @@ class World {
   readonly etcd: FakeEtcd;
   readonly api: FakeKubernetes;
   readonly #replicas: Replica[];
-  readonly #log: string[] = [];
-  readonly #faults: string[] = [];
-  readonly #scheduler: fc.Scheduler;
+  readonly #steps: Interleaving;
   readonly #pods: readonly string[];
   /** Uids of pods that were let go and may be deleted at any moment. */
   readonly #going = new Map<string, number>();
@@ -105,15 +103,15 @@ class World {
   #losing = 0;
 
   constructor(size: number, scheduler: fc.Scheduler, skewMs: number) {
-    this.#scheduler = scheduler;
+    this.#steps = new Interleaving(scheduler);
     this.#pods = Array.from({ length: size }, (_, index) => `etcd-${index}`);
     this.etcd = new FakeEtcd(this.#pods);
-    this.etcd.hold = (call, at) => this.#step(`${call} ${at}`);
+    this.etcd.hold = (call, at) => this.#steps.step(`${call} ${at}`);
     this.api = new FakeKubernetes(
       guardObject({ status: { leader: 'etcd-0' } }),
       ...this.#pods.map((pod) => podObject(pod)),
     );
-    this.api.hold = ({ verb, plural }, at) => this.#step(`${verb} ${plural} ${at}`);
+    this.api.hold = ({ verb, plural }, at) => this.#steps.step(`${verb} ${plural} ${at}`);
     this.api.fault = ({ verb }) => {
       if (verb !== 'replace' || this.#losing === 0) return null;
       this.#losing -= 1;
@@ -122,27 +120,9 @@ class World {
     this.#replicas = [0, skewMs].map((skew) => new Replica(this.api, this.etcd, skew));
   }
 
-  /** Every action begins at a moment of the scheduler's choice. Returns all that went wrong. */
-  async run(actions: readonly Action[]): Promise<readonly string[]> {
-    const running = new Set(actions);
-    const ends = actions.map(async (action) => {
-      try {
-        await this.#step(action.kind);
-        await this.#act(action);
-      } finally {
-        running.delete(action);
-      }
-    });
-    while (running.size > 0) {
-      if (this.#scheduler.count() > 0) await this.#scheduler.waitOne();
-      else await vi.advanceTimersByTimeAsync(20);
-    }
-    await Promise.all(ends);
-    return this.#faults;
-  }
-
-  #step(label: string): Promise<void> {
-    return this.#scheduler.schedule(Promise.resolve(), label).then(() => undefined);
+  /** Returns all that went wrong. */
+  run(actions: readonly Action[]): Promise<readonly string[]> {
+    return this.#steps.run(actions, (action) => this.#act(action));
   }
 
   async #act(action: Action): Promise<void> {
@@ -176,7 +156,7 @@ class World {
   #crash(index: number): void {
     const old = this.#replicas[index];
     if (old === undefined) return;
-    this.#log.push(`replica ${index} crashes`);
+    this.#steps.log(`replica ${index} crashes`);
     old.crash();
     this.#replicas[index] = new Replica(this.api, this.etcd, old.skewMs);
   }
@@ -195,7 +175,7 @@ class World {
     const judgement = await Promise.race([judged, replica.crashed]);
     if (judgement === null || judgement === 'crashed') return;
     const { verdict } = judgement;
-    this.#log.push(`${kind} ${pod} at ${index}: ${verdict.kind} ${verdict.reason}`);
+    this.#steps.log(`${kind} ${pod} at ${index}: ${verdict.kind} ${verdict.reason}`);
     if (verdict.kind === 'allow' && verdict.reason !== 'AlreadyGoing')
       await this.#letGo(pod, uid, goMs);
   }
@@ -207,21 +187,21 @@ class World {
     this.#going.set(uid, untilMs);
     this.#check();
     await passing(goMs);
-    await this.#step(`delete ${pod}`);
+    await this.#steps.step(`delete ${pod}`);
     if (Date.now() > untilMs || !this.#isThere(pod, uid)) return;
     // A pod is terminating before its process ends, and a new one of its name begins without an IP.
     this.api.put(podObject(pod, { uid, terminating: true }));
-    await this.#step(`stop ${pod}`);
+    await this.#steps.step(`stop ${pod}`);
     this.etcd.stop(pod);
-    this.#log.push(`${pod} is down`);
-    await this.#step(`recreate ${pod}`);
+    this.#steps.log(`${pod} is down`);
+    await this.#steps.step(`recreate ${pod}`);
     this.#incarnation += 1;
     const next = `${pod}-${this.#incarnation}`;
     this.api.put(podObject(pod, { uid: next, ip: null }));
-    await this.#step(`start ${pod}`);
+    await this.#steps.step(`start ${pod}`);
     this.etcd.start(pod);
     this.api.put(podObject(pod, { uid: next, ip: ipOf(pod) }));
-    this.#log.push(`${pod} is back`);
+    this.#steps.log(`${pod} is back`);
   }
 
   #isThere(pod: string, uid: string): boolean {
@@ -241,11 +221,12 @@ class World {
 
   #check(): void {
     const gone = this.#gone();
-    if (this.#pods.length - gone.size < quorumOf(this.#pods.length)) this.#fault('too many go');
-    if (gone.has(this.etcd.leader ?? '')) this.#fault('the leader goes');
+    if (this.#pods.length - gone.size < quorumOf(this.#pods.length))
+      this.#steps.fault('too many go');
+    if (gone.has(this.etcd.leader ?? '')) this.#steps.fault('the leader goes');
     const candidates = this.#candidates();
     const lost = this.etcd.members.filter(({ id, pod }) => candidates.has(id) && gone.has(pod));
-    if (lost.length > 0) this.#fault('a candidate goes');
+    if (lost.length > 0) this.#steps.fault('a candidate goes');
   }
 
   /** Of hand-offs whose entry lives by any replica's clock. */
@@ -255,10 +236,6 @@ class World {
       ([uid, { pod, time }]) => this.#isThere(pod, uid) && Date.now() - Date.parse(time) < 100_000,
     );
     return new Set(living.flatMap(([, { handOffTo }]) => handOffTo ?? []));
-  }
-
-  #fault(what: string): void {
-    this.#faults.push([what, ...this.#log].join('\n'));
   }
 }
 
@@ -288,10 +265,7 @@ const reviewOf = (member: fc.Arbitrary<number>): fc.Arbitrary<Review> =>
   });
 const reviews: fc.Arbitrary<Action> = reviewOf(anyMember);
 const disturbances: readonly fc.Arbitrary<Action>[] = [
-  fc.record({
-    kind: fc.constant('moves'),
-    whenMoved: fc.constantFrom<MoveBehaviour[]>('moves', 'fails', 'ignores', 'losesItsAnswer'),
-  }),
+  moves,
   fc.record({ kind: fc.constant('crash'), replica }),
   fc.record({ kind: fc.constant('status') }),
   fc.record({ kind: fc.constant('lose') }),
