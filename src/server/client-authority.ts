@@ -59,24 +59,66 @@ const NO_CERTIFICATE: Refusal = {
   error: 'no client certificate was presented, and this server wants one (--client-ca)',
 };
 
-/**
- * Why the peer of a connection may not ask, or null if it may. Handshakes succeed without a
- * certificate, so that whoever lacks one is told so in words, and a probe still sees that TLS works.
- */
-export function strangerAt(socket: unknown, names: readonly string[]): Refusal | null {
-  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-  if (!(socket instanceof TLSSocket) || certificate === undefined) return NO_CERTIFICATE;
-  if (!socket.authorized) {
-    const why = String(socket.authorizationError);
-    const error = `the client certificate is not accepted (${why}); --client-ca names who issues them`;
-    return { kind: 'Unauthenticated', status: 401, error };
+/** What the handshake of a connection has shown; no later one changes it, as none is negotiated anew. */
+interface Shown {
+  readonly refusal: Refusal | null;
+  /** Whoever is let in is so until then. */
+  readonly untilMs: number;
+}
+
+/** Who may ask: what a connection's certificate says is read once, its expiry looked at each time. */
+export class ClientGate {
+  readonly #names: readonly string[];
+  readonly #nowMs: () => number;
+  readonly #shown = new WeakMap<TLSSocket, Shown>();
+
+  /** Without names each certificate of the authority is let in; the clock is that of certificates. */
+  constructor(names: readonly string[], nowMs: () => number = () => Date.now()) {
+    this.#names = names;
+    this.#nowMs = nowMs;
   }
-  if (names.length === 0 || namesOf(certificate).some((name) => names.includes(name))) return null;
-  return {
-    kind: 'Forbidden',
-    status: 403,
-    error: 'the client certificate has none of the names that are let in (--client-name)',
-  };
+
+  /**
+   * Why the peer of a connection may not ask, or null if it may. Handshakes succeed without a
+   * certificate, so that whoever lacks one is told so in words, and a probe still sees that TLS works.
+   */
+  strangerAt(socket: unknown): Refusal | null {
+    if (!(socket instanceof TLSSocket)) return NO_CERTIFICATE;
+    const { refusal, untilMs } = this.#shown.get(socket) ?? this.#read(socket);
+    // A connection, or a session that is resumed, can outlive the certificate that opened it.
+    return refusal ?? (this.#nowMs() >= untilMs ? notAccepted('CERT_HAS_EXPIRED') : null);
+  }
+
+  #read(socket: TLSSocket): Shown {
+    const certificate = socket.getPeerX509Certificate();
+    const shown =
+      certificate === undefined
+        ? { refusal: NO_CERTIFICATE, untilMs: 0 }
+        : {
+            refusal: this.#refusalOf(certificate, socket),
+            untilMs: certificate.validToDate.getTime(),
+          };
+    this.#shown.set(socket, shown);
+    return shown;
+  }
+
+  #refusalOf(certificate: X509Certificate, socket: TLSSocket): Refusal | null {
+    if (!socket.authorized) return notAccepted(String(socket.authorizationError));
+    const names = this.#names;
+    if (names.length === 0 || namesOf(certificate).some((name) => names.includes(name))) {
+      return null;
+    }
+    return {
+      kind: 'Forbidden',
+      status: 403,
+      error: 'the client certificate has none of the names that are let in (--client-name)',
+    };
+  }
+}
+
+function notAccepted(why: string): Refusal {
+  const error = `the client certificate is not accepted (${why}); --client-ca names who issues them`;
+  return { kind: 'Unauthenticated', status: 401, error };
 }
 
 /** The common name and the DNS names, each whole. */

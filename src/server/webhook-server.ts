@@ -7,7 +7,7 @@ import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
 import { BodyRoom, MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
 import { secureContextOf, type ServingCertificate } from './certificate.ts';
-import { strangerAt, type ClientAuthority } from './client-authority.ts';
+import { ClientGate, type ClientAuthority } from './client-authority.ts';
 import { isUnused, trackConnections, type Connections } from './connections.ts';
 import { refusalOf, refuse, refuseRaw, sendJson } from './refusal.ts';
 import type { BadRequestKind, Refusal } from './refusal.ts';
@@ -111,7 +111,7 @@ export class WebhookServer {
   readonly #tooLarge: Refusal;
   readonly #room: BodyRoom;
   /** null: whoever reaches us may ask. */
-  readonly #clientNames: readonly string[] | null;
+  readonly #gate: ClientGate | null;
   #clientAuthority: ClientAuthority | null;
   #certificate: ServingCertificate | null;
   #draining = false;
@@ -127,7 +127,7 @@ export class WebhookServer {
       error: `the body is larger than ${this.#limits.bodyBytes} bytes`,
     };
     this.#room = new BodyRoom(this.#limits.bodiesBytes);
-    this.#clientNames = options.clients?.names ?? null;
+    this.#gate = options.clients ? new ClientGate(options.clients.names) : null;
     this.#clientAuthority = options.clients?.authority ?? null;
     this.#certificate = options.certificate;
     this.server = this.#createServer();
@@ -172,8 +172,8 @@ export class WebhookServer {
     const server = createServer(
       {
         ...this.#secureContext(),
-        // What is wrong with a certificate is said in an answer; see strangerAt.
-        requestCert: this.#clientNames !== null,
+        // What is wrong with a certificate is said in an answer; see ClientGate.
+        requestCert: this.#gate !== null,
         rejectUnauthorized: false,
         handshakeTimeout: HANDSHAKE_MS,
         maxHeaderSize: MAX_HEADER_BYTES,
@@ -201,7 +201,7 @@ export class WebhookServer {
    */
   #dispatch(app: express.Express): (request: IncomingMessage, response: ServerResponse) => void {
     return (request, response) => {
-      const stranger = this.#clientNames && strangerAt(request.socket, this.#clientNames);
+      const stranger = this.#gate?.strangerAt(request.socket) ?? null;
       if (stranger !== null) {
         this.#turnAway(request, response, stranger);
       } else {

@@ -1,10 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, type TLSSocket } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { connect, createServer, type TLSSocket } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
+  ClientGate,
   loadClientAuthority,
   watchClientAuthority,
   type ClientAuthority,
@@ -12,11 +14,14 @@ import {
 import type { ServerError } from '../../src/server/error.ts';
 import type { BadRequestKind } from '../../src/server/refusal.ts';
 import { createReadiness } from '../../src/server/readiness.ts';
+import { selfSignedCertificate } from '../../src/server/self-signed.ts';
 import { CertificateAuthority, type Certificate } from '../harness/certificates.ts';
-import { ALLOWED, REVIEW, send, startWebhook, type Answer } from './client.ts';
+import { ALLOWED, listen, REVIEW, send, startWebhook, type Answer } from './client.ts';
 
 const NO_CERTIFICATE =
   'no client certificate was presented, and this server wants one (--client-ca)';
+const EXPIRED =
+  'the client certificate is not accepted (CERT_HAS_EXPIRED); --client-ca names who issues them';
 const WRONG_NAME = 'the client certificate has none of the names that are let in (--client-name)';
 
 let authority: CertificateAuthority;
@@ -35,6 +40,7 @@ beforeAll(async () => {
   });
 });
 afterEach(async () => {
+  vi.useRealTimers();
   await started?.close();
   started = undefined;
 });
@@ -85,10 +91,7 @@ describe('a webhook with an authority for clients', () => {
       notBefore: new Date('2020-01-01'),
       notAfter: new Date('2021-01-01'),
     });
-    expect((await review(port, expired)).body).toEqual({
-      error:
-        'the client certificate is not accepted (CERT_HAS_EXPIRED); --client-ca names who issues them',
-    });
+    expect((await review(port, expired)).body).toEqual({ error: EXPIRED });
   });
 
   it.each([
@@ -109,6 +112,34 @@ describe('a webhook with an authority for clients', () => {
     const { port } = await webhook(['system:kube-apiserver']);
     const answer = await review(port, await authority.issue(request));
     expect(answer).toMatchObject({ status: 403, body: { error: WRONG_NAME } });
+  });
+
+  it('turns away whose certificate has expired since it came: on its connection, and who resumes', async () => {
+    const { port } = await webhook();
+    const agent = new Agent({
+      ...apiserver,
+      keepAlive: true,
+      maxSockets: 1,
+      rejectUnauthorized: false,
+    });
+    const sockets = new Set<unknown>();
+    agent.on('free', (socket) => sockets.add(socket));
+    expect((await send({ port, body: REVIEW, agent })).status).toBe(200);
+    await expect.poll(() => agent.freeSockets).not.toEqual({});
+    const [kept] = Object.values(agent.freeSockets).flat();
+    const session = await sessionOf(port);
+    const { validToDate } = new X509Certificate(apiserver.cert);
+    vi.useFakeTimers({ toFake: ['Date'], now: validToDate.getTime() - 1 });
+    expect((await send({ port, body: REVIEW, agent })).status).toBe(200);
+    vi.setSystemTime(validToDate);
+    expect(await send({ port, body: REVIEW, agent })).toMatchObject({
+      status: 401,
+      headers: { connection: 'close' },
+      body: { error: EXPIRED },
+    });
+    expect([...sockets]).toEqual([kept]);
+    expect(await resumed(port, session)).toEqual({ reused: true, status: 401 });
+    agent.destroy();
   });
 
   it('is ready without a certificate of its own', async () => {
@@ -187,6 +218,73 @@ function resumed(port: number, session: Buffer): Promise<{ reused: boolean; stat
     });
   });
 }
+
+/** The server's side of a connection that presents this certificate. */
+async function connected(presented?: Certificate): Promise<readonly [TLSSocket, () => void]> {
+  const { cert, key } = await selfSignedCertificate();
+  const server = createServer({
+    cert,
+    key,
+    ca: authority.cert,
+    requestCert: true,
+    rejectUnauthorized: false,
+  });
+  const port = await listen(server);
+  const { promise, resolve } = Promise.withResolvers<TLSSocket>();
+  server.once('secureConnection', resolve);
+  const client = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...presented });
+  client.on('error', () => undefined);
+  const socket = await promise;
+  return [
+    socket,
+    () => {
+      client.destroy();
+      socket.destroy();
+      server.close();
+    },
+  ];
+}
+
+describe('the gate', () => {
+  it.each([
+    ['lets in', ['api.example'], null],
+    ['turns away', ['nobody'], 'Forbidden'],
+  ])(
+    '%s each request of a connection by one look at its certificate',
+    async (_what, names, kind) => {
+      const [socket, close] = await connected(apiserver);
+      const looks = vi.spyOn(socket, 'getPeerX509Certificate');
+      const gate = new ClientGate(names);
+      const found = [1, 2, 3].map(() => gate.strangerAt(socket)?.kind ?? null);
+      expect(found).toEqual([kind, kind, kind]);
+      expect(looks).toHaveBeenCalledTimes(1);
+      close();
+    },
+  );
+
+  it('mistakes no connection for another, and no other thing for one', async () => {
+    const [good, closeGood] = await connected(apiserver);
+    const [bare, closeBare] = await connected();
+    const gate = new ClientGate([]);
+    const kinds = [good, bare, good, {}, null].map((one) => gate.strangerAt(one)?.kind ?? null);
+    expect(kinds).toEqual([null, 'Unauthenticated', null, 'Unauthenticated', 'Unauthenticated']);
+    closeGood();
+    closeBare();
+  });
+
+  it('says of one who was never let in what is wrong first, expired since or not', async () => {
+    const [socket, close] = await connected(
+      await other.issue({ commonName: 'system:kube-apiserver' }),
+    );
+    let nowMs = Date.now();
+    const gate = new ClientGate([], () => nowMs);
+    const before = gate.strangerAt(socket);
+    nowMs = Number.MAX_SAFE_INTEGER;
+    expect(gate.strangerAt(socket)).toEqual(before);
+    expect(before?.error).not.toContain('EXPIRED');
+    close();
+  });
+});
 
 describe('the file with the authority', () => {
   let directory: string;
