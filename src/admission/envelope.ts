@@ -1,4 +1,4 @@
-import { asRecord, type Json } from './json.ts';
+import { asRecord, listOf, recordOf, stringOf, type Json } from './json.ts';
 
 /** The two versions a cluster may ask in; the answer repeats the one that was asked. */
 export type ReviewVersion = 'admission.k8s.io/v1' | 'admission.k8s.io/v1beta1';
@@ -29,6 +29,38 @@ export function decodeEnvelope(body: unknown): Envelope {
     );
   }
   return { kind: 'review', apiVersion, uid, request };
+}
+
+/** Who asks, as the API server authenticated them; empty where it did not say. */
+export interface RequestUser {
+  readonly name: string;
+  readonly uid: string;
+  readonly groups: readonly string[];
+}
+
+/** Who asks, in a review's request. */
+export function userIn(request: Json): RequestUser {
+  const user = recordOf(request['userInfo']);
+  return {
+    name: stringOf(user['username']),
+    uid: stringOf(user['uid']),
+    groups: listOf(user['groups']).filter((group) => typeof group === 'string'),
+  };
+}
+
+/** Whether nothing is to come of it. `kubectl drain --dry-run=server` says so in the Eviction's own options only. */
+export function isDryRun(request: Json, deleteOptions: Json): boolean {
+  return request['dryRun'] === true || listOf(deleteOptions['dryRun']).includes('All');
+}
+
+/** Whether it is about pods, or a subresource of theirs. */
+export function isAboutPods(request: Json): boolean {
+  const resource = recordOf(request['resource']);
+  return (
+    resource['resource'] === 'pods' &&
+    (resource['group'] ?? '') === '' &&
+    (resource['version'] ?? 'v1') === 'v1'
+  );
 }
 
 function malformed(error: string): Envelope {

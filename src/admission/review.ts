@@ -1,4 +1,11 @@
-import { decodeEnvelope, type ReviewVersion } from './envelope.ts';
+import {
+  decodeEnvelope,
+  isAboutPods,
+  isDryRun,
+  userIn,
+  type RequestUser,
+  type ReviewVersion,
+} from './envelope.ts';
 import {
   asRecord,
   listOf,
@@ -57,13 +64,6 @@ export type Subject =
   | { readonly kind: 'eviction'; readonly namespace: string; readonly name: string }
   | { readonly kind: 'other' };
 
-/** Who asks, as the API server authenticated them; empty where it did not say. */
-export interface RequestUser {
-  readonly name: string;
-  readonly uid: string;
-  readonly groups: readonly string[];
-}
-
 /** `namespace` and `name` are the pod's for a deletion, even where the request itself names none. */
 export interface AdmissionRequest {
   readonly uid: string;
@@ -100,7 +100,8 @@ export interface ReviewContext {
   readonly arrivedAtMs: number;
 }
 
-const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+/** The kubelet's mark on the pod object of a static pod. */
+export const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 /** Turns parsed JSON of any shape into a request; never throws, and recurses into nothing. */
 export function decodeReview(body: unknown): Decoded {
@@ -155,19 +156,11 @@ function decodeRequest(uid: string, request: Json): AdmissionRequest | string {
 }
 
 function subjectKind(request: Json): Subject['kind'] {
-  if (!isPods(recordOf(request['resource']))) return 'other';
+  if (!isAboutPods(request)) return 'other';
   const subResource = request['subResource'] ?? '';
   if (request['operation'] === 'DELETE' && subResource === '') return 'delete';
   if (request['operation'] === 'CREATE' && subResource === 'eviction') return 'eviction';
   return 'other';
-}
-
-function isPods(resource: Json): boolean {
-  return (
-    resource['resource'] === 'pods' &&
-    (resource['group'] ?? '') === '' &&
-    (resource['version'] ?? 'v1') === 'v1'
-  );
 }
 
 function decodeDelete(uid: string, request: Json): AdmissionRequest | string {
@@ -207,19 +200,10 @@ function common(
   const grace = deleteOptions['gracePeriodSeconds'];
   return {
     uid,
-    // `kubectl drain --dry-run=server` says so in the Eviction's deleteOptions only.
-    dryRun: request['dryRun'] === true || listOf(deleteOptions['dryRun']).includes('All'),
-    user: userOf(recordOf(request['userInfo'])),
+    dryRun: isDryRun(request, deleteOptions),
+    user: userIn(request),
     preconditionUid: nonEmpty(recordOf(deleteOptions['preconditions'])['uid']),
     gracePeriodSeconds: typeof grace === 'number' ? grace : null,
-  };
-}
-
-function userOf(user: Json): RequestUser {
-  return {
-    name: stringOf(user['username']),
-    uid: stringOf(user['uid']),
-    groups: listOf(user['groups']).filter((group) => typeof group === 'string'),
   };
 }
 

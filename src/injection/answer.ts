@@ -1,3 +1,4 @@
+import { decodeEnvelope } from '../admission/envelope.ts';
 import { GuardSourceError } from '../admission/guard-source.ts';
 import {
   allowed,
@@ -8,7 +9,7 @@ import {
   type ReviewAnswer,
 } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
-import { decodeCreation, type Creation } from './creation.ts';
+import { creationIn, type Creation } from './creation.ts';
 import { inject, type Injected } from './inject.ts';
 import type { InjectedFile, Injection } from './injection.ts';
 
@@ -58,14 +59,16 @@ export function createInjectionHandler(
   context: InjectionContext,
 ): (review: unknown, at: ReviewContext) => Promise<Reply> {
   return (review, at) => {
-    const decoded = decodeCreation(review);
-    if (decoded.kind === 'malformed') {
-      context.observer.failed(null, new Error(decoded.error));
-      return Promise.resolve(malformedReply(decoded.error));
+    const envelope = decodeEnvelope(review);
+    if (envelope.kind === 'malformed') {
+      context.observer.failed(null, new Error(envelope.error));
+      return Promise.resolve(malformedReply(envelope.error));
     }
-    const asked = { apiVersion: decoded.apiVersion, uid: decoded.uid };
-    if (decoded.kind === 'none') return Promise.resolve({ status: 200, body: allowed(asked) });
-    return answer(asked, decoded.creation, at.timeoutMs * SHARE, context);
+    const { apiVersion, uid, request } = envelope;
+    const asked = { apiVersion, uid };
+    const creation = creationIn(uid, request);
+    if (creation === null) return Promise.resolve({ status: 200, body: allowed(asked) });
+    return answer(asked, creation, at.timeoutMs * SHARE, context);
   };
 }
 

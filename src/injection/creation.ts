@@ -1,5 +1,6 @@
-import { decodeEnvelope, type ReviewVersion } from '../admission/envelope.ts';
+import { isAboutPods } from '../admission/envelope.ts';
 import { asRecord, nonEmpty, recordOf, stringOf, stringsOf, type Json } from '../admission/json.ts';
+import { MIRROR_ANNOTATION } from '../admission/review.ts';
 import { ASKING } from './injection.ts';
 
 /** A pod that is about to be made, and asks to be given what its guard names. */
@@ -12,42 +13,9 @@ export interface Creation {
   readonly pod: Json;
 }
 
-/** `none`: nothing that anything is injected into. `malformed` has no uid to echo. */
-export type DecodedCreation =
-  | { readonly kind: 'malformed'; readonly error: string }
-  | { readonly kind: 'none'; readonly apiVersion: ReviewVersion; readonly uid: string }
-  | {
-      readonly kind: 'creation';
-      readonly apiVersion: ReviewVersion;
-      readonly uid: string;
-      readonly creation: Creation;
-    };
-
-const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
-
-/** Takes parsed JSON of any shape; never throws. */
-export function decodeCreation(body: unknown): DecodedCreation {
-  const envelope = decodeEnvelope(body);
-  if (envelope.kind === 'malformed') return envelope;
-  const { apiVersion, uid, request } = envelope;
-  const creation = makesAPod(request) ? creationIn(uid, request) : null;
-  return creation === null
-    ? { kind: 'none', apiVersion, uid }
-    : { kind: 'creation', apiVersion, uid, creation };
-}
-
-function makesAPod(request: Json): boolean {
-  const resource = recordOf(request['resource']);
-  return (
-    request['operation'] === 'CREATE' &&
-    (request['subResource'] ?? '') === '' &&
-    resource['resource'] === 'pods' &&
-    (resource['group'] ?? '') === '' &&
-    (resource['version'] ?? 'v1') === 'v1'
-  );
-}
-
-function creationIn(uid: string, request: Json): Creation | null {
+/** What a review's request asks; null: nothing that anything is injected into. Never throws. */
+export function creationIn(uid: string, request: Json): Creation | null {
+  if (!makesAPod(request)) return null;
   const pod = asRecord(request['object']);
   const metadata = recordOf(pod?.['metadata']);
   const labels = stringsOf(metadata['labels']);
@@ -63,4 +31,12 @@ function creationIn(uid: string, request: Json): Creation | null {
     labels,
     pod,
   };
+}
+
+function makesAPod(request: Json): boolean {
+  return (
+    request['operation'] === 'CREATE' &&
+    (request['subResource'] ?? '') === '' &&
+    isAboutPods(request)
+  );
 }

@@ -1,3 +1,4 @@
+import { decodeEnvelope } from '../admission/envelope.ts';
 import { GuardSourceError } from '../admission/guard-source.ts';
 import { recordOf, type Json } from '../admission/json.ts';
 import {
@@ -10,7 +11,7 @@ import {
 } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
 import {
-  decodeChange,
+  changeIn,
   factsOf,
   identityOf,
   resourceName,
@@ -55,18 +56,16 @@ export function createLockHandler(
   context: LockContext,
 ): (review: unknown, at: ReviewContext) => Promise<Reply> {
   return (review, at) => {
-    const decoded = decodeChange(review);
-    if (decoded.kind === 'malformed') {
-      context.observer.failed(null, new Error(decoded.error));
-      return Promise.resolve(malformedReply(decoded.error));
+    const envelope = decodeEnvelope(review);
+    if (envelope.kind === 'malformed') {
+      context.observer.failed(null, new Error(envelope.error));
+      return Promise.resolve(malformedReply(envelope.error));
     }
-    const { apiVersion, uid } = decoded;
+    const { apiVersion, uid, request } = envelope;
     const asked = { apiVersion, uid };
-    if (decoded.kind === 'none') return Promise.resolve({ status: 200, body: allowed(asked) });
-    const { change } = decoded;
-    const written = isLock(change)
-      ? recordOf(recordOf(recordOf(review)['request'])['object'])
-      : null;
+    const change = changeIn(uid, request);
+    if (change === null) return Promise.resolve({ status: 200, body: allowed(asked) });
+    const written = isLock(change) ? recordOf(request['object']) : null;
     const advice = written === null ? [] : context.adviceOn(written, context.nowMs());
     return answer({ asked, advice }, change, at, context);
   };

@@ -1,5 +1,4 @@
-import type { ReviewVersion } from '../admission/envelope.ts';
-import { decodeEnvelope } from '../admission/envelope.ts';
+import { isDryRun, userIn } from '../admission/envelope.ts';
 import {
   asRecord,
   listOf,
@@ -52,39 +51,18 @@ export interface Change {
   readonly dryRun: boolean;
 }
 
-/** `none`: nothing that a lock could forbid. `malformed` has no uid to echo. */
-export type DecodedChange =
-  | { readonly kind: 'malformed'; readonly error: string }
-  | { readonly kind: 'none'; readonly apiVersion: ReviewVersion; readonly uid: string }
-  | {
-      readonly kind: 'change';
-      readonly apiVersion: ReviewVersion;
-      readonly uid: string;
-      readonly change: Change;
-    };
-
-/** Takes parsed JSON of any shape; never throws. */
-export function decodeChange(body: unknown): DecodedChange {
-  const envelope = decodeEnvelope(body);
-  if (envelope.kind === 'malformed') return envelope;
-  const { apiVersion, uid, request } = envelope;
-  const change = changeIn(uid, request);
-  return change === null
-    ? { kind: 'none', apiVersion, uid }
-    : { kind: 'change', apiVersion, uid, change };
-}
-
 /** The resource as locks name it. */
 export function resourceName({ group, resource }: Pick<ObjectPlace, 'group' | 'resource'>): string {
   return group === '' ? resource : `${resource}.${group}`;
 }
 
-function changeIn(requestId: string, request: Json): Change | null {
+/** What a review's request would do; null: nothing that a lock could forbid. Never throws. */
+export function changeIn(requestId: string, request: Json): Change | null {
   const subresource = stringOf(request['subResource']);
   const operation = countsAs(stringOf(request['operation']), subresource);
   if (operation === null) return null;
   const resource = recordOf(request['resource']);
-  const user = recordOf(request['userInfo']);
+  const { name, groups } = userIn(request);
   const carries = CARRIES_THE_OBJECT.has(subresource);
   const before = asRecord(request['oldObject']);
   const after = asRecord(request['object']);
@@ -102,18 +80,9 @@ function changeIn(requestId: string, request: Json): Change | null {
     },
     before: carries ? before && factsOf(before) : 'unread',
     after: carries ? after && factsOf(after) : null,
-    user: {
-      name: stringOf(user['username']),
-      groups: listOf(user['groups']).filter((group) => typeof group === 'string'),
-    },
-    dryRun: request['dryRun'] === true || asksForDryRun(request),
+    user: { name, groups },
+    dryRun: isDryRun(request, recordOf(recordOf(request['object'])['deleteOptions'])),
   };
-}
-
-/** `kubectl drain --dry-run=server` says so in the Eviction's own options only. */
-function asksForDryRun(request: Json): boolean {
-  const options = recordOf(recordOf(request['object'])['deleteOptions']);
-  return listOf(options['dryRun']).includes('All');
 }
 
 /** Of these subresources a review carries the whole object; of others, something of another kind. */

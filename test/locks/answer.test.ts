@@ -3,26 +3,15 @@ import { recordOf } from '../../src/admission/json.ts';
 import { GuardSourceError } from '../../src/admission/guard-source.ts';
 import { createLockHandler, type LockSource } from '../../src/locks/answer.ts';
 import type { Lock } from '../../src/locks/lock.ts';
-import { lock } from './world.ts';
+import { lock, RED_POD, request } from './world.ts';
 
 const AT = { timeoutMs: 10_000, arrivedAtMs: 0 };
-const RED_POD = { metadata: { name: 'my-pod', labels: { aura: 'red' } } };
 
-function review(request: Readonly<Record<string, unknown>> = {}): unknown {
+function review(changes: Readonly<Record<string, unknown>> = {}): unknown {
   return {
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
-    request: {
-      uid: 'u-1',
-      operation: 'UPDATE',
-      resource: { group: '', version: 'v1', resource: 'pods' },
-      namespace: 'default',
-      name: 'my-pod',
-      userInfo: { username: 'kubernetes-admin', groups: ['system:masters'] },
-      oldObject: RED_POD,
-      object: RED_POD,
-      ...request,
-    },
+    request: request(changes),
   };
 }
 
@@ -157,9 +146,9 @@ describe('a review of a lock', () => {
     ['its end', { operation: 'DELETE', resource, object: null, oldObject: written }],
     ['its status', { subResource: 'status', resource, object: written }],
     ['something else', { object: written }],
-  ])('brings none on %s', async (_what, request) => {
+  ])('brings none on %s', async (_what, changes) => {
     const { handle } = handler([]);
-    const answer = await handle(review(request));
+    const answer = await handle(review(changes));
     expect(answer).toMatchObject({ body: { response: { allowed: true } } });
     expect(JSON.stringify(answer)).not.toContain('advice');
   });
@@ -186,8 +175,12 @@ describe('what can’t be judged', () => {
     expect(JSON.stringify(answer)).not.toContain('secret of the house');
   });
 
-  test('without a uid is a bad request', async () => {
-    const { handle } = handler();
-    expect(await handle({})).toMatchObject({ status: 400 });
-  });
+  test.each([null, [], 'x', 7, {}, { request: {} }, { request: { uid: 7 } }])(
+    'for want of a uid is a bad request: %j',
+    async (body) => {
+      const { handle, told } = handler();
+      expect(await handle(body)).toMatchObject({ status: 400 });
+      expect(told).toEqual({ reads: [], judged: [], failed: [expect.any(String)] });
+    },
+  );
 });

@@ -1,33 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { decodeChange, resourceName } from '../../src/locks/change.ts';
+import { changeIn, resourceName, type Change } from '../../src/locks/change.ts';
+import { request } from './world.ts';
 
-function review(request: Readonly<Record<string, unknown>>): unknown {
-  return {
-    apiVersion: 'admission.k8s.io/v1',
-    kind: 'AdmissionReview',
-    request: {
-      uid: 'u-1',
-      operation: 'UPDATE',
-      resource: { group: '', version: 'v1', resource: 'pods' },
-      namespace: 'default',
-      name: 'my-pod',
-      userInfo: { username: 'alice', groups: ['ops', 7] },
-      oldObject: { metadata: { name: 'my-pod', labels: { aura: 'red', count: 7 } } },
-      object: { metadata: { name: 'my-pod', labels: { aura: 'blue' } } },
-      ...request,
-    },
-  };
-}
-
-function decoded(request: Readonly<Record<string, unknown>>) {
-  const change = decodeChange(review(request));
-  if (change.kind !== 'change') throw new Error(`a change expected, not ${change.kind}`);
-  return change.change;
+function decoded(changes: Readonly<Record<string, unknown>>): Change {
+  const change = changeIn('u-1', request(changes));
+  if (change === null) throw new Error('a change expected');
+  return change;
 }
 
 describe('a change', () => {
   test('has the labels before and after, and who asks', () => {
-    expect(decoded({})).toEqual({
+    const made = decoded({
+      userInfo: { username: 'alice', groups: ['ops', 7] },
+      oldObject: { metadata: { name: 'my-pod', labels: { aura: 'red', count: 7 } } },
+      object: { metadata: { name: 'my-pod', labels: { aura: 'blue' } } },
+    });
+    expect(made).toEqual({
       requestId: 'u-1',
       object: null,
       operation: 'UPDATE',
@@ -105,24 +93,13 @@ describe('no change', () => {
     ['', ''],
     ['DELETE', 'eviction'],
   ])('is %s of %s', (operation, subResource) => {
-    expect(decodeChange(review({ operation, subResource }))).toEqual({
-      kind: 'none',
-      apiVersion: 'admission.k8s.io/v1',
-      uid: 'u-1',
-    });
+    expect(changeIn('u-1', request({ operation, subResource }))).toBeNull();
   });
 
-  test.each([null, [], 'x', 7, {}, { request: {} }, { request: { uid: 7 } }])(
-    '%j is malformed',
-    (body) => {
-      expect(decodeChange(body)).toMatchObject({ kind: 'malformed' });
-    },
-  );
-
   test.each([{}, { resource: null }, { oldObject: [], object: 'x', userInfo: 7, name: {} }])(
-    'a review with %j does not throw',
-    (request) => {
-      expect(decodeChange(review(request)).kind).toBe('change');
+    'is not a request with odd parts: %j',
+    (changes) => {
+      expect(changeIn('u-1', request(changes))).not.toBeNull();
     },
   );
 });

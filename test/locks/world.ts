@@ -32,7 +32,25 @@ export function facts(
 export const RED = facts({ aura: 'red' });
 export const BLUE = facts({ aura: 'blue' });
 
-/** An update of a red pod by the cluster's administrator. */
+/** As the API server has it. */
+export const RED_POD = { metadata: { name: 'my-pod', labels: { aura: 'red' } } };
+
+/** The request of a review: an update of a red pod by the cluster's administrator. */
+export function request(changes: Readonly<Record<string, unknown>> = {}) {
+  return {
+    uid: 'u-1',
+    operation: 'UPDATE',
+    resource: { group: '', version: 'v1', resource: 'pods' },
+    namespace: 'default',
+    name: 'my-pod',
+    userInfo: { username: 'kubernetes-admin', groups: ['system:masters'] },
+    oldObject: RED_POD,
+    object: RED_POD,
+    ...changes,
+  };
+}
+
+/** The same as it is judged. */
 export function change(
   changes: Partial<Omit<KnownChange, 'user'>> & {
     readonly by?: string;
