@@ -11,11 +11,13 @@ import { WebhookServer, type WebhookOptions } from '../../server/webhook-server.
 import { createLogger, type DestinationStream, type Logger } from '../../telemetry/logger.ts';
 import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
+import { systemClock } from '../../sharing/clock.ts';
 import { UsageError, type Backend } from '../backend.ts';
 import { accessOf } from './access.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
 import { keepTraces, type Traces } from './keep-traces.ts';
 import { openGuardFiles } from './serve-files.ts';
+import { RefusedRequests } from './refused-requests.ts';
 import { servingCertificates } from './serving-certificate.ts';
 import type { Streams } from '../streams.ts';
 
@@ -84,7 +86,8 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   const access = await accessOf(config, around);
   const decisions = config.statusPage ? new DecisionLog(() => Date.now()) : null;
   const serving = { certificate: certificates.first, clients: access.clients };
-  const webhook = webhookServer(serving, { ...backend, decisions }, around);
+  const refused = new RefusedRequests(log, systemClock);
+  const webhook = webhookServer(serving, { ...backend, decisions, refused }, around);
   const readiness = createReadiness(webhook);
   recorder.readyAtScrape(async () => (await readiness()).ready);
   const page = statusPage({ decisions, backend, readiness }, around);
@@ -112,6 +115,7 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   certificate.stop();
   files.stop();
   await servers.shutdown(config.shutdownDelayMs);
+  refused.close();
   page?.stop();
   running.stop();
   await backend.close();
@@ -119,9 +123,14 @@ async function run(config: ServeConfig, backend: Backend, around: Running): Prom
   log.info('stopped');
 }
 
+interface Reviewing extends Backend {
+  readonly decisions: DecisionLog | null;
+  readonly refused: RefusedRequests;
+}
+
 function webhookServer(
   serving: Pick<WebhookOptions, 'certificate' | 'clients'>,
-  { source, announce, others, decisions }: Backend & { readonly decisions: DecisionLog | null },
+  { source, announce, others, decisions, refused }: Reviewing,
   { recorder, log, traces }: Running,
 ): WebhookServer {
   const handle = createReviewHandler({
@@ -140,7 +149,7 @@ function webhookServer(
     events: {
       onBadRequest(kind) {
         recorder.badRequest();
-        log.warn({ kind }, 'refused what is no review');
+        refused.note(kind);
       },
       onHandlerFailed: (error) => log.error({ err: error }, 'could not answer a review'),
     },
