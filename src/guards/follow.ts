@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { repeatedly, type Repeating } from '../sharing/repeat.ts';
 import type { Problem } from './document.ts';
 import { loadGuardFiles, type LoadedGuard } from './file-guards.ts';
 
@@ -19,12 +20,11 @@ export function followGuardFiles(
   files: readonly string[],
   initial: readonly LoadedGuard[],
   events: GuardFileEvents,
-): { stop(): void } {
+): Repeating {
   let named = [...files, ...initial.flatMap(filesOf)];
   let seen = fingerprint(named);
   let complaint = '';
   let stopped = false;
-  let timer: NodeJS.Timeout | undefined;
 
   async function look(): Promise<void> {
     const now = fingerprint(named);
@@ -49,16 +49,11 @@ export function followGuardFiles(
     complaint = next;
   }
 
-  function schedule(): void {
-    if (stopped) return;
-    timer = setTimeout(() => void look().then(schedule), POLL_MS);
-    timer.unref();
-  }
-  schedule();
+  const looking = repeatedly(look, POLL_MS);
   return {
     stop() {
       stopped = true;
-      clearTimeout(timer);
+      looking.stop();
     },
   };
 }

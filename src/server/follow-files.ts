@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { repeatedly, type Repeating } from '../sharing/repeat.ts';
 import { ServerError, reasonOf } from './error.ts';
 
 /** What is made of files, and who is told of new versions; a broken one is reported once. */
@@ -11,9 +12,7 @@ export interface FollowedFiles<T> {
 }
 
 /** Handle of files that are followed. */
-export interface FileWatch {
-  stop(): void;
-}
+export type FileWatch = Repeating;
 
 const POLL_MS = 1_000;
 
@@ -32,21 +31,7 @@ export function followFiles<T>(
   contents: readonly string[],
   pollMs: number = POLL_MS,
 ): FileWatch {
-  const look = looker(followed, contents);
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  function schedule(): void {
-    if (stopped) return;
-    timer = setTimeout(() => void look().then(schedule), pollMs);
-    timer.unref();
-  }
-  schedule();
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
+  return repeatedly(looker(followed, contents), pollMs);
 }
 
 function looker<T>(
