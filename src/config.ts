@@ -151,24 +151,20 @@ type Values = Readonly<Record<string, string | boolean | readonly string[] | und
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 interface Command {
+  /** Besides --help, which each command has. */
   readonly options: Options;
-  /** How many words may follow, at least and at most. */
-  readonly words: readonly [number, number];
-  /** What the first of them is. */
-  readonly word?: keyof typeof MISSING;
+  /** The one word that may follow; with `missing`, which is said then, it has to. */
+  readonly word?: { readonly is: Word; readonly missing?: string };
   readonly read: (values: Values, words: readonly string[], problems: string[]) => Config;
 }
 
-const MISSING = {
-  pod: 'the name of a pod is missing',
-  guard: 'the name of a guard is missing',
-  reason: 'a reason is missing',
-  shell: 'the name of a shell is missing: bash, zsh or fish',
-} as const;
+/** What the word after a command is. */
+type Word = 'pod' | 'guard' | 'reason' | 'shell';
 
 const CAPABILITIES = ['exclusive-locks', 'injection'] as const;
 const WAIT_CONDITIONS = ['deletable', 'healthy'] as const;
-const SHELLS = ['bash', 'zsh', 'fish'] as const;
+/** The shells that completion is for. */
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 const VIA = ['auto', 'direct', 'webhook'] as const;
 const STATUS_OUTPUTS = ['table', 'json', 'yaml', 'name'] as const;
 const CHECK_OUTPUTS = ['text', 'json', 'yaml'] as const;
@@ -182,24 +178,25 @@ const GUARDS: Options = {
   guards: { type: 'string', multiple: true },
   kubeconfig: { type: 'string' },
 };
-/** Where people look for guards. */
-const PLACE: Options = {
+/** Which guards people mean, and where. */
+const MEANT: Options = {
+  ...GUARDS,
   context: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
 };
-/** Of the commands that people use. */
+/** Of the commands that answer a question. */
 const ASKING: Options = {
-  ...PLACE,
+  ...MEANT,
   output: { type: 'string', short: 'o' },
   via: { type: 'string' },
 };
+const POD = { is: 'pod', missing: 'the name of a pod is missing' } as const;
 const HELP: Options = { help: { type: 'boolean', short: 'h' } };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
     options: {
       ...GUARDS,
-      ...HELP,
       listen: { type: 'string' },
       'metrics-listen': { type: 'string' },
       'tls-cert': { type: 'string' },
@@ -221,68 +218,62 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       injection: { type: 'boolean' },
       'status-page': { type: 'string' },
     },
-    words: [0, 0],
     read: readServe,
   },
   status: {
     options: {
-      ...GUARDS,
       ...ASKING,
-      ...HELP,
       'all-namespaces': { type: 'boolean', short: 'A' },
       watch: { type: 'boolean', short: 'w' },
     },
-    words: [0, 1],
-    word: 'guard',
+    word: { is: 'guard' },
     read: readStatus,
   },
   check: {
     options: {
-      ...GUARDS,
       ...ASKING,
-      ...HELP,
       eviction: { type: 'boolean' },
     },
-    words: [1, 1],
-    word: 'pod',
+    word: POD,
     read: readCheck,
   },
   wait: {
     options: {
-      ...GUARDS,
-      ...PLACE,
-      ...HELP,
+      ...MEANT,
       via: { type: 'string' },
       for: { type: 'string' },
       timeout: { type: 'string' },
     },
-    words: [1, 1],
-    word: 'pod',
+    word: POD,
     read: readWait,
   },
   handoff: {
     options: {
-      ...GUARDS,
-      ...PLACE,
-      ...HELP,
+      ...MEANT,
       guard: { type: 'string' },
       to: { type: 'string' },
       timeout: { type: 'string' },
       yes: { type: 'boolean', short: 'y' },
       'dry-run': { type: 'boolean' },
     },
-    words: [0, 1],
-    word: 'pod',
+    word: { is: 'pod' },
     read: readHandOff,
   },
   explain: {
-    options: HELP,
-    words: [0, 1],
-    word: 'reason',
+    options: {},
+    word: { is: 'reason' },
     read: (_values, words) => ({ command: 'explain', reason: words[0] ?? null }),
   },
-  completion: { options: HELP, words: [1, 1], word: 'shell', read: readCompletion },
+  completion: {
+    options: {},
+    word: { is: 'shell', missing: 'the name of a shell is missing: bash, zsh or fish' },
+    read: readCompletion,
+  },
 };
+
+function optionsOf({ options }: Command): Options {
+  return { ...options, ...HELP };
+}
 
 const KNOWN = Object.keys(COMMANDS).join(', ');
 
@@ -298,7 +289,7 @@ export interface OptionShape {
 export interface CommandShape {
   readonly name: string;
   /** What its word is; null: it takes none. */
-  readonly word: keyof typeof MISSING | null;
+  readonly word: Word | null;
   readonly options: readonly OptionShape[];
 }
 
@@ -315,21 +306,16 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
 
 /** Every command and its options, as the command line is read by. */
 export function commandShapes(): readonly CommandShape[] {
-  return Object.entries(COMMANDS).map(([name, { options, word = null }]) => ({
+  return Object.entries(COMMANDS).map(([name, command]) => ({
     name,
-    word,
-    options: Object.entries(options).map(([option, { type, short = null }]) => ({
+    word: command.word?.is ?? null,
+    options: Object.entries(optionsOf(command)).map(([option, { type, short = null }]) => ({
       name: option,
       short,
       takesValue: type === 'string',
       values: VALUES[`${name} ${option}`] ?? VALUES[option] ?? [],
     })),
   }));
-}
-
-/** The shells that completion is for. */
-export function shells(): readonly string[] {
-  return SHELLS;
 }
 
 /** Reads the command line (without the program's own name); never throws. */
@@ -351,9 +337,10 @@ function readHelp(topic: string | null): Config {
 
 function readCommand(name: string, command: Command, args: readonly string[]): Config {
   const problems: string[] = [];
+  const options = optionsOf(command);
   const { tokens } = parseArgs({
     args: [...args],
-    options: command.options,
+    options,
     strict: false,
     allowPositionals: true,
     tokens: true,
@@ -362,14 +349,19 @@ function readCommand(name: string, command: Command, args: readonly string[]): C
   const words: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value);
-    if (token.kind === 'option') takeOption(token, command.options, { values, problems });
+    if (token.kind === 'option') takeOption(token, options, { values, problems });
   }
   if (values['help'] === true) return { command: 'help', topic: name };
-  const [least, most] = command.words;
-  if (words.length < least) problems.push(MISSING[command.word ?? 'pod']);
-  if (words.length > most) problems.push(`unexpected argument '${words[most] ?? ''}'`);
+  checkWords(command, words, problems);
   const config = command.read(values, words, problems);
   return problems.length > 0 ? invalid(name, problems) : config;
+}
+
+function checkWords({ word }: Command, words: readonly string[], problems: string[]): void {
+  const missing = words.length === 0 ? word?.missing : undefined;
+  const surplus = words[word === undefined ? 0 : 1];
+  if (missing !== undefined) problems.push(missing);
+  if (surplus !== undefined) problems.push(`unexpected argument '${surplus}'`);
 }
 
 interface OptionToken {
@@ -422,27 +414,21 @@ function readServe(values: Values, _words: readonly string[], problems: string[]
     logLevel: oneOf(values, 'log-level', LOG_LEVELS, problems) ?? 'info',
     logFormat: oneOf(values, 'log-format', LOG_FORMATS, problems),
     shutdownDelayMs: duration(values, 'shutdown-delay', '5s', problems),
-    roleLabels: roleLabels(values, guards, problems),
+    roleLabels: clusterFlag(values, 'role-labels', guards, problems),
     statusPage: oneOf(values, 'status-page', ON_OFF, problems) !== 'off',
-    capabilities: capabilities(values, guards, problems),
+    capabilities: CAPABILITIES.filter((name) => clusterFlag(values, name, guards, problems)),
   };
 }
 
-function capabilities(
+/** Whether it is asked for; only guards from a cluster have it. */
+function clusterFlag(
   values: Values,
+  name: CapabilityName | 'role-labels',
   { kind }: GuardsConfig,
   problems: string[],
-): readonly CapabilityName[] {
-  const asked = CAPABILITIES.filter((name) => values[name] === true);
-  if (kind === 'files') {
-    for (const name of asked) problems.push(`--guards and --${name} exclude each other`);
-  }
-  return asked;
-}
-
-function roleLabels(values: Values, { kind }: GuardsConfig, problems: string[]): boolean {
-  const asked = values['role-labels'] === true;
-  if (asked && kind === 'files') problems.push('--guards and --role-labels exclude each other');
+): boolean {
+  const asked = values[name] === true;
+  if (asked && kind === 'files') problems.push(`--guards and --${name} exclude each other`);
   return asked;
 }
 

@@ -1,6 +1,6 @@
 import {
   commandShapes,
-  shells,
+  SHELLS,
   type CommandShape,
   type CompleteConfig,
   type GuardsConfig,
@@ -150,7 +150,7 @@ async function wordsOf(
     case 'reason':
       return EXPLANATIONS.map(({ reason }) => reason);
     case 'shell':
-      return shells();
+      return SHELLS;
     case null:
       return [];
   }
