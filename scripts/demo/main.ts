@@ -7,11 +7,8 @@ import {
   type EtcdCluster,
   type EtcdClusterOptions,
 } from '../../test/harness/etcd-cluster.ts';
-import {
-  kubernetesBinaries,
-  startKubeApiserver,
-  type KubeApiserver,
-} from '../../test/harness/kube-apiserver.ts';
+import { startKubeApiserver, type KubeApiserver } from '../../test/harness/kube-apiserver.ts';
+import { kubernetesBinaries } from '../../test/harness/kubernetes-binaries.ts';
 import { freePort } from '../../test/harness/loopback.ts';
 import { startPrometheus, type Prometheus } from '../../test/harness/prometheus.ts';
 import { reapEverything, temporaryDirectory } from '../../test/harness/reaper.ts';

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
-import { kubernetesBinaries } from '../harness/kube-apiserver.ts';
+import { kubernetesBinaries } from '../harness/kubernetes-binaries.ts';
 import { reapEverything } from '../harness/reaper.ts';
 import { MissingBinary, requireBinary } from '../harness/require-binary.ts';
 import { check, PROMISES, type Findings } from './check.ts';

@@ -95,20 +95,6 @@ export function only(objects: readonly Manifest[], kind: string, name?: string):
   return first;
 }
 
-const KUBECTL = join(ROOT, 'scripts/kubectl.sh');
-
-/**
- * A kubectl whose kustomize knows components, by scripts/kubectl.sh. Undefined, said on stderr, if there
- * is none; with CI set that throws, so that nothing is skipped there.
- */
-export async function currentKubectl(): Promise<string | undefined> {
-  const { exitCode, stdout, stderr } = await execa(KUBECTL, { reject: false });
-  if (exitCode === 0) return stdout;
-  if (process.env['CI']) throw new Error(`${KUBECTL}: ${stderr}`);
-  process.stderr.write(`SKIPPED: rendering with kustomize (${stderr})\n`);
-  return undefined;
-}
-
 /** What `kubectl kustomize` makes of a folder; throws with its message if it refuses. */
 export async function render(kubectl: string, folder: string): Promise<readonly Manifest[]> {
   return objectsIn(await renderText(kubectl, folder));

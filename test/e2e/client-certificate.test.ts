@@ -10,11 +10,7 @@ import {
   startGuard,
   type GuardProcess,
 } from '../harness/guard-process.ts';
-import {
-  lacksKubernetes,
-  startKubeApiserver,
-  type KubeApiserver,
-} from '../harness/kube-apiserver.ts';
+import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
 import { freePort } from '../harness/loopback.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
 import { until } from '../harness/until.ts';
@@ -28,7 +24,7 @@ const GUARDS = guardFile({
   spec: { members: { addresses: { 'etcd-0': '127.0.0.1:1' } } },
 });
 
-describe.skipIf(await lacksKubernetes())('an API server that presents a certificate', () => {
+describe('an API server that presents a certificate', () => {
   let directory: TemporaryDirectory;
   let authority: CertificateAuthority;
   let kubernetes: KubeApiserver;

@@ -5,7 +5,6 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
 import {
-  currentKubectl,
   DEPLOY,
   kustomizations,
   objectsIn,
@@ -17,16 +16,13 @@ import {
   type Manifest,
 } from '../deploy/manifests.ts';
 import { workload } from '../deploy/pods.ts';
+import { currentKubectl } from '../harness/current-kubectl.ts';
 import type { CommandResult } from '../harness/etcd-cluster.ts';
-import {
-  lacksKubernetes,
-  startKubeApiserver,
-  type KubeApiserver,
-} from '../harness/kube-apiserver.ts';
+import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
 import { freePort } from '../harness/loopback.ts';
 import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary, requireBinary } from '../harness/require-binary.ts';
+import { requireBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 const UNINSTALL = join(ROOT, 'scripts/uninstall.sh');
@@ -38,10 +34,11 @@ const STAGE_MS = 240_000;
 
 const kubectl = await currentKubectl();
 
-describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
-  const program = kubectl ?? '';
-  const of = (path: string): Promise<readonly Manifest[]> => render(program, join(DEPLOY, path));
+function of(path: string): Promise<readonly Manifest[]> {
+  return render(kubectl, join(DEPLOY, path));
+}
 
+describe('kustomizations, rendered', () => {
   it.each(kustomizations().filter(({ kind }) => kind === 'Kustomization'))(
     '$path has objects, each of them once',
     async ({ path }) => {
@@ -54,8 +51,8 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
   );
 
   it('of fail-open differ from the base in failurePolicy alone', async () => {
-    const base = await renderText(program, join(DEPLOY, 'webhook'));
-    expect(await renderText(program, join(DEPLOY, 'overlays/webhook/fail-open'))).toBe(
+    const base = await renderText(kubectl, join(DEPLOY, 'webhook'));
+    expect(await renderText(kubectl, join(DEPLOY, 'overlays/webhook/fail-open'))).toBe(
       base.replace('failurePolicy: Fail', 'failurePolicy: Ignore'),
     );
   });
@@ -93,8 +90,8 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
 
   it('of both legacy overlays have no policy/v1 and no CEL', async () => {
     const texts = [
-      await renderText(program, join(DEPLOY, 'overlays/webhook/legacy')),
-      await renderText(program, join(DEPLOY, 'overlays/etcd/legacy')),
+      await renderText(kubectl, join(DEPLOY, 'overlays/webhook/legacy')),
+      await renderText(kubectl, join(DEPLOY, 'overlays/etcd/legacy')),
     ];
     for (const text of texts) {
       expect(text).toContain('policy/v1beta1');
@@ -105,7 +102,7 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
 
   it('take matchConditions, monitoring, the dashboard and the right to Secrets as components', async () => {
     const objects = await renderTogether(
-      program,
+      kubectl,
       ['webhook'],
       ['match-conditions', 'monitoring', 'dashboard', 'secrets'].map(
         (name) => `webhook/components/${name}`,
@@ -128,7 +125,7 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
   });
 
   it('take the network of their nodes, with ports, rights and upgrades to suit', async () => {
-    const objects = await renderTogether(program, ['webhook'], ['webhook/components/host-network']);
+    const objects = await renderTogether(kubectl, ['webhook'], ['webhook/components/host-network']);
     const { container, spec, pod } = workload(only(objects, 'Deployment'));
     expect(pod).toMatchObject({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' });
     const [https, metrics] = container.ports.map(({ containerPort }) => containerPort);
@@ -147,7 +144,7 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
 
   it('of etcd take TLS, five members and one a node together', async () => {
     const objects = await renderTogether(
-      program,
+      kubectl,
       ['etcd'],
       ['tls', 'five', 'one-per-node'].map((name) => `etcd/components/${name}`),
     );
@@ -184,7 +181,7 @@ describe.skipIf(kubectl === undefined)('kustomizations, rendered', () => {
     const { stdout } = await execa(UNINSTALL, ['--dry-run']);
     const names = stdout.split(/\s+/);
     const objects = await renderTogether(
-      program,
+      kubectl,
       ['webhook'],
       kustomizations()
         .map(({ path }) => path)
@@ -223,7 +220,7 @@ function expanded(env: readonly Variable[], pod: string): Readonly<Record<string
   return values;
 }
 
-describe.skipIf(lacksBinary('etcd'))('the StatefulSet’s settings', () => {
+describe('the StatefulSet’s settings', () => {
   const pods = ['etcd-0', 'etcd-1', 'etcd-2'];
   let directory: TemporaryDirectory;
   const members: ManagedProcess[] = [];
@@ -283,7 +280,7 @@ describe('what is copied into the image', () => {
   });
 });
 
-describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API server', () => {
+describe('on a real API server', () => {
   let api: KubeApiserver;
   let directory: TemporaryDirectory;
   let webhook: string;
@@ -379,14 +376,12 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API
     STAGE_MS,
   );
 
-  it
-    .skipIf(kubectl === undefined)
-    .each(['webhook', 'etcd', 'overlays/webhook/legacy', 'overlays/etcd/legacy'])(
+  it.each(['webhook', 'etcd', 'overlays/webhook/legacy', 'overlays/etcd/legacy'])(
     '%s is the same by the kubectl of this server as by a current one',
     async (path) => {
       const folder = join(DEPLOY, path);
       const here = await render(requireBinary('kubectl', api.binaries), folder);
-      expect(inOrder(here)).toEqual(inOrder(await render(kubectl ?? '', folder)));
+      expect(inOrder(here)).toEqual(inOrder(await render(kubectl, folder)));
     },
   );
 
@@ -417,7 +412,7 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API
     expect(Buffer.from(configuration, 'base64').toString()).toBe(api.ca);
   });
 
-  it.skipIf(kubectl === undefined).each(kustomizations())(
+  it.each(kustomizations())(
     '$path is taken by server-side dry run, as far as this server has its kinds',
     async ({ path, kind: kindOfFolder }) => {
       const served = (await done('api-resources', '--no-headers')).split('\n');
@@ -434,8 +429,8 @@ describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('on a real API
       const base = path.startsWith('etcd') ? 'etcd' : 'webhook';
       const all =
         kindOfFolder === 'Kustomization'
-          ? await render(kubectl ?? '', join(DEPLOY, path))
-          : await renderTogether(kubectl ?? '', [base], [path]);
+          ? await render(kubectl, join(DEPLOY, path))
+          : await renderTogether(kubectl, [base], [path]);
       const objects = all.filter(
         (object) =>
           hasKind(object) &&

@@ -4,10 +4,9 @@ import { z } from 'zod';
 import type { CommandResult } from '../harness/etcd-cluster.ts';
 import { runsMembersOf } from '../harness/etcd-pods.ts';
 import { GuardedCluster } from '../harness/guarded-cluster.ts';
-import { lacksKubernetes, type KubeApiserver } from '../harness/kube-apiserver.ts';
+import type { KubeApiserver } from '../harness/kube-apiserver.ts';
 import type { KubeObject } from '../harness/kube-client.ts';
 import type { ManagedProcess } from '../harness/managed-process.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { StatefulEtcd } from '../harness/stateful-etcd.ts';
 import { until } from '../harness/until.ts';
 
@@ -40,7 +39,7 @@ const conditionsSchema = z.looseObject({
     .default([]),
 });
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl') || (await lacksKubernetes()))(
+describe(
   'injection, by two replicas with the rights that are shipped',
   { timeout: 240_000 },
   () => {

@@ -12,13 +12,8 @@ import {
 } from '../../src/kubernetes/api/client-node-api.ts';
 import type { ClusterAccess } from '../../src/kubernetes/api/kube-config.ts';
 import { boundAddress } from '../../src/server/listen.ts';
-import {
-  lacksKubernetes,
-  startKubeApiserver,
-  type KubeApiserver,
-} from '../harness/kube-apiserver.ts';
+import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 const MAPS: Resource = { prefix: '/api/v1', plural: 'configmaps', namespace: 'default' };
@@ -74,7 +69,7 @@ async function forwarder(server: string): Promise<{
   };
 }
 
-describe.skipIf(lacksBinary('etcd') || (await lacksKubernetes()))('a real API server', () => {
+describe('a real API server', () => {
   let server: KubeApiserver;
   let directory: TemporaryDirectory;
   let api: KubernetesConnection;

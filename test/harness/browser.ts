@@ -1,14 +1,10 @@
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
-import { hasBinary, requireBinary } from './require-binary.ts';
-
-/** Whichever of its builds this machine has; where there is none, the one to install. */
-export const CHROMIUM =
-  ['chromium', 'google-chrome', 'chromium-browser'].find((name) => hasBinary(name)) ?? 'chromium';
+import { requireBinary } from './require-binary.ts';
 
 /** Starts the Chromium of this machine, without a window; whoever starts it closes it. */
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: requireBinary(CHROMIUM),
+    executablePath: requireBinary('chromium'),
     // Its own sandbox does not start for root, nor where user namespaces are forbidden.
     chromiumSandbox: false,
     args: ['--disable-dev-shm-usage'],

@@ -2,43 +2,17 @@ import { execa } from 'execa';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { CertificateAuthority, type Certificate, type CertificateFiles } from './certificates.ts';
 import { startEtcdCluster, type CommandResult, type EtcdCluster } from './etcd-cluster.ts';
 import { KubeClient } from './kube-client.ts';
+import { kubernetesBinaries } from './kubernetes-binaries.ts';
 import { freePort } from './loopback.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from './reaper.ts';
-import { requireBinary } from './require-binary.ts';
+import { MissingBinary, requireBinary } from './require-binary.ts';
 
-const SCRIPT = fileURLToPath(new URL('../../scripts/kubernetes.sh', import.meta.url));
-/** What scripts/kubernetes.sh exits with when --quick finds nothing. */
-const NOT_AT_HAND = 3;
 const START_ATTEMPTS = 3;
-
-/**
- * The directory with kube-apiserver, kubectl and kube-controller-manager. Undefined if
- * they could only be had by a build from source and `quick` forbids that.
- */
-export async function kubernetesBinaries(quick = false): Promise<string | undefined> {
-  const result = await execa(SCRIPT, quick ? ['--quick'] : [], {
-    reject: false,
-    stderr: ['inherit', 'pipe'],
-  });
-  if (result.exitCode === NOT_AT_HAND) return undefined;
-  if (result.exitCode !== 0) throw new Error(`${SCRIPT}: ${result.stderr}`);
-  return result.stdout;
-}
-
-/**
- * For `describe.skipIf`: whether there is no API server short of a build from source,
- * which scripts/kubernetes.sh then says on stderr. With CI set nothing is skipped.
- */
-export async function lacksKubernetes(): Promise<boolean> {
-  if (process.env['CI']) return false;
-  return (await kubernetesBinaries(true)) === undefined;
-}
 
 export interface KubeApiserverOptions {
   /** More command-line arguments; of two of the same name kube-apiserver takes the last. */
@@ -57,7 +31,7 @@ export async function startKubeApiserver(
   options: KubeApiserverOptions = {},
 ): Promise<KubeApiserver> {
   const binaries = await kubernetesBinaries();
-  if (binaries === undefined) throw new Error(`${SCRIPT} provides no kube-apiserver`);
+  if (binaries === undefined) throw new MissingBinary('kube-apiserver');
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await KubeApiserver.start(binaries, options);

@@ -11,9 +11,16 @@ const SOURCES: Readonly<Record<string, string>> = {
   tmux: 'apt-get install tmux, or brew install tmux',
   zsh: 'apt-get install zsh, or brew install zsh',
   fish: 'apt-get install fish, or brew install fish',
+  jq: 'apt-get install jq, or brew install jq',
+  openssl: 'apt-get install openssl, or brew install openssl',
   'kube-apiserver': 'scripts/kubernetes.sh',
   'kube-controller-manager': 'scripts/kubernetes.sh',
   kubectl: 'scripts/kubernetes.sh',
+};
+
+/** Other names of builds of the same program. */
+const ALSO: Readonly<Record<string, readonly string[]>> = {
+  chromium: ['google-chrome', 'chromium-browser'],
 };
 
 export class MissingBinary extends Error {
@@ -37,15 +44,10 @@ function find(name: string, directories: readonly string[]): string | undefined 
   const assets = process.env['KUBEBUILDER_ASSETS'];
   // sbin: a plain user's PATH on Debian does not have it.
   const path = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin'];
-  return [...directories, ...path, ...(assets === undefined ? [] : [assets])]
-    .filter((directory) => directory !== '')
-    .map((directory) => join(directory, name))
+  const places = [...directories, ...path, ...(assets === undefined ? [] : [assets])];
+  return [name, ...(ALSO[name] ?? [])]
+    .flatMap((one) => places.filter((place) => place !== '').map((place) => join(place, one)))
     .find(isExecutable);
-}
-
-/** Whether this machine has it where `requireBinary` would look. */
-export function hasBinary(name: string): boolean {
-  return find(name, []) !== undefined;
 }
 
 /** The path of a program: in the given directories, else in the PATH, else among KUBEBUILDER_ASSETS. */
@@ -53,18 +55,4 @@ export function requireBinary(name: string, ...directories: readonly string[]): 
   const found = find(name, directories);
   if (found === undefined) throw new MissingBinary(name);
   return found;
-}
-
-/**
- * For `describe.skipIf`: whether a program is missing, which is said on stderr. With CI set
- * it throws instead, so that nothing is skipped in silence there.
- */
-export function lacksBinary(...names: readonly string[]): boolean {
-  const missing = names.filter((name) => find(name, []) === undefined);
-  for (const name of missing) {
-    const error = new MissingBinary(name);
-    if (process.env['CI']) throw error;
-    process.stderr.write(`SKIPPED: ${error.message}\n`);
-  }
-  return missing.length > 0;
 }

@@ -19,10 +19,9 @@ import {
 } from '../harness/guard-process.ts';
 import { resettingListener, silentListener, type Listener } from '../harness/loopback.ts';
 import { temporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl'))('the built program and a real etcd', () => {
+describe('the built program and a real etcd', () => {
   const cleanups: (() => Promise<void>)[] = [];
 
   afterEach(async () => {

@@ -15,7 +15,6 @@ import { guardFile, guardFor } from '../harness/guard-process.ts';
 import { freePort, silentListener } from '../harness/loopback.ts';
 import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 async function etcdGuard(...args: readonly string[]): Promise<CommandResult> {
@@ -358,7 +357,7 @@ describe('serve', () => {
   });
 });
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
+describe('of a real cluster', () => {
   let cluster: EtcdCluster;
   let guards: string;
 

@@ -7,7 +7,7 @@ import { startEtcdCluster, type CommandResult, type EtcdCluster } from '../harne
 import { guardFile, guardFor } from '../harness/guard-process.ts';
 import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
+import { requireBinary } from '../harness/require-binary.ts';
 import { Tmux } from '../harness/tmux.ts';
 
 async function etcdGuard(...args: readonly string[]): Promise<CommandResult> {
@@ -142,7 +142,7 @@ describe('handoff', () => {
   });
 });
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl'))('of a real cluster', () => {
+describe('of a real cluster', () => {
   let cluster: EtcdCluster;
   let guards: string;
 
@@ -334,16 +334,20 @@ describe('completion', () => {
   }
 
   const SHELLS = [
-    ['bash', ['bash', '--noprofile', '--norc', '-i'], 'source <(etcd-guard completion bash)'],
+    [
+      'bash',
+      () => [requireBinary('bash'), '--noprofile', '--norc', '-i'],
+      'source <(etcd-guard completion bash)',
+    ],
     [
       'zsh',
-      ['zsh', '-f', '-i'],
+      () => [requireBinary('zsh'), '-f', '-i'],
       'autoload -U compinit; compinit -u -D; source <(etcd-guard completion zsh)',
     ],
     [
       'fish',
-      [
-        'fish',
+      () => [
+        requireBinary('fish'),
         '--no-config',
         '-i',
         '-C',
@@ -353,28 +357,25 @@ describe('completion', () => {
     ],
   ] as const;
 
-  it.each(SHELLS.filter(([name]) => !lacksBinary('tmux', name)))(
-    'works in %s',
-    async (_, shell, load) => {
-      const terminal = await shellWith(shell, load);
-      await terminal.type('etcd-guard expl');
-      await terminal.press('Tab');
-      await terminal.shows(/^\$ etcd-guard explain$/m);
-      await terminal.type('Spa');
-      await terminal.press('Tab');
-      await terminal.shows(/^\$ etcd-guard explain Spared$/m);
-      await terminal.press('C-u');
-      await terminal.type('etcd-guard check --guards nob');
-      await terminal.press('Tab');
-      await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml$/m);
-      await terminal.type('--via=dir');
-      await terminal.press('Tab');
-      await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml --via=direct$/m);
-      await terminal.type('etc');
-      await terminal.press('Tab');
-      await terminal.type('1');
-      const line = /^\$ etcd-guard check --guards nobody\.yaml --via=direct etcd-1$/m;
-      expect(await terminal.shows(line)).toMatch(line);
-    },
-  );
+  it.each(SHELLS)('works in %s', async (_, shell, load) => {
+    const terminal = await shellWith(shell(), load);
+    await terminal.type('etcd-guard expl');
+    await terminal.press('Tab');
+    await terminal.shows(/^\$ etcd-guard explain$/m);
+    await terminal.type('Spa');
+    await terminal.press('Tab');
+    await terminal.shows(/^\$ etcd-guard explain Spared$/m);
+    await terminal.press('C-u');
+    await terminal.type('etcd-guard check --guards nob');
+    await terminal.press('Tab');
+    await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml$/m);
+    await terminal.type('--via=dir');
+    await terminal.press('Tab');
+    await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml --via=direct$/m);
+    await terminal.type('etc');
+    await terminal.press('Tab');
+    await terminal.type('1');
+    const line = /^\$ etcd-guard check --guards nobody\.yaml --via=direct etcd-1$/m;
+    expect(await terminal.shows(line)).toMatch(line);
+  });
 });

@@ -5,7 +5,6 @@ import { startEtcdCluster, type EtcdCluster } from '../harness/etcd-cluster.ts';
 import { guardFile, guardFor, startGuard, type GuardProcess } from '../harness/guard-process.ts';
 import { startPrometheus, type Prometheus } from '../harness/prometheus.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { Tmux } from '../harness/tmux.ts';
 import { until } from '../harness/until.ts';
 
@@ -50,7 +49,7 @@ class Stream {
   }
 }
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl', 'prometheus', 'tmux'))('a leader change', () => {
+describe('a leader change', () => {
   let etcd: EtcdCluster;
   let guard: GuardProcess;
   let prometheus: Prometheus;

@@ -18,9 +18,8 @@ import {
   type GuardProcessOptions,
 } from '../harness/guard-process.ts';
 import { silentListener, type Listener } from '../harness/loopback.ts';
-import { checkMetrics } from '../harness/prometheus.ts';
+import { checkMetrics } from '../harness/promtool.ts';
 import { temporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 let guard: GuardProcess | undefined;
@@ -262,7 +261,7 @@ describe('etcd-guard serve', () => {
     });
   });
 
-  describe.skipIf(lacksBinary('etcd', 'etcdctl', 'promtool'))('its metrics', () => {
+  describe('its metrics', () => {
     let cluster: EtcdCluster;
 
     beforeAll(async () => {

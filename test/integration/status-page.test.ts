@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
-import { CHROMIUM, openPage, startBrowser, type OpenedPage } from '../harness/browser.ts';
+import { openPage, startBrowser, type OpenedPage } from '../harness/browser.ts';
 import { startEtcdCluster, type EtcdCluster } from '../harness/etcd-cluster.ts';
 import {
   deleteReview,
@@ -18,7 +18,6 @@ import {
 } from '../harness/guard-process.ts';
 import { freePort } from '../harness/loopback.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 const PHONE = { width: 390, height: 844 };
@@ -73,7 +72,7 @@ async function faultsOf(page: Page): Promise<readonly string[]> {
   );
 }
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl', CHROMIUM))('the status page in a browser', () => {
+describe('the status page in a browser', () => {
   let etcd: EtcdCluster;
   let browser: Browser;
   let pictures: TemporaryDirectory;
@@ -336,7 +335,7 @@ const FOCUSED = `(() => {
   return { name: label.replaceAll(/\\s+/g, ' ').trim(), outlined: getComputedStyle(one).outlineStyle !== 'none' };
 })()`;
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl'))('the status page as data', () => {
+describe('the status page as data', () => {
   let etcd: EtcdCluster;
 
   beforeAll(async () => {

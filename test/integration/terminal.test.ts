@@ -4,7 +4,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vi
 import { startEtcdCluster, type EtcdCluster } from '../harness/etcd-cluster.ts';
 import { guardFile, guardFor } from '../harness/guard-process.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { Tmux } from '../harness/tmux.ts';
 import { until } from '../harness/until.ts';
 
@@ -14,7 +13,7 @@ function widest(text: string): number {
   return Math.max(...text.split('\n').map(({ length }) => length));
 }
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl', 'tmux'))('in a real terminal', () => {
+describe('in a real terminal', () => {
   let cluster: EtcdCluster;
   let directory: TemporaryDirectory;
   let tmux: Tmux | null;

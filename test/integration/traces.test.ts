@@ -16,7 +16,6 @@ import {
   type GuardProcess,
 } from '../harness/guard-process.ts';
 import { temporaryDirectory } from '../harness/reaper.ts';
-import { lacksBinary } from '../harness/require-binary.ts';
 import { until } from '../harness/until.ts';
 
 const value = z.union([
@@ -113,7 +112,7 @@ function uidOf(review: unknown): string {
   return uidSchema.parse(review).request.uid;
 }
 
-describe.skipIf(lacksBinary('etcd', 'etcdctl'))('traces', () => {
+describe('traces', () => {
   let cluster: EtcdCluster;
   let receiver: Receiver;
   let guard: GuardProcess | null = null;
