@@ -10,7 +10,7 @@ import { handOffCandidate } from './hand-off.ts';
 import { proofOf } from './proof.ts';
 import { answersForAnotherCluster, isConfirmedLeader, isShort, type Case } from './case.ts';
 import type { Obstacle, Reason, Reservation, Situation } from './situation.ts';
-import { cluster, guardName, names, oneLine, pod, upperFirst } from './wording.ts';
+import { cluster, guardName, names, oneLine, pod, upperFirst, whyNoList } from './wording.ts';
 
 /** One line for a person at 3 a.m.: what, why, and what to do next. */
 export function message(c: Case, reason: Reason): string {
@@ -240,8 +240,8 @@ function whyNothingIsKnown(c: Case): string | null {
 }
 
 function whyClusterIsUnclear(c: Case): string | null {
-  if (c.view?.list === 'several') return 'its pods answer for two clusters, each with a quorum';
-  if (c.view?.list === 'none') return `no quorum of voters gives one member list${silentOnes(c)}`;
+  const noList = c.view === null ? null : whyNoList(c.view.list, silentOnes(c));
+  if (noList !== null) return noList;
   if (answersForAnotherCluster(c)) return 'the pod answers for another cluster';
   if (c.view?.leader.kind === 'confirmed') return null;
   return `no quorum of voters names one leader${silentOnes(c)}`;

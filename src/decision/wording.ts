@@ -1,4 +1,5 @@
 import type { Case } from './case.ts';
+import type { ListView } from './cluster-view.ts';
 
 /** How many pods a message names before it says "and N more". */
 const NAMES_SHOWN = 5;
@@ -22,6 +23,12 @@ export function guardName({ guard, situation: { target } }: Case): string {
 export function names(all: readonly string[]): string {
   const shown = all.slice(0, NAMES_SHOWN).join(', ');
   return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
+}
+
+/** Why nobody can tell who the members are, in half a sentence with who was silent; null: a list is agreed on. */
+export function whyNoList(list: ListView, silent = ''): string | null {
+  if (list === 'several') return 'its pods answer for two clusters, each with a quorum';
+  return list === 'none' ? `no quorum of voters gives one member list${silent}` : null;
 }
 
 /** For the beginning of a sentence. */

@@ -3,6 +3,7 @@ import { viewOf, type ClusterView, type MemberView } from '../../decision/cluste
 import { handOffCandidate, type Candidate } from '../../decision/hand-off.ts';
 import type { MemberId } from '../../decision/member-id.ts';
 import type { Answer } from '../../decision/situation.ts';
+import { whyNoList } from '../../decision/wording.ts';
 import { heardNobody } from '../finding.ts';
 
 /** A member and its pod. */
@@ -65,9 +66,9 @@ function whyUnclear(view: ClusterView, answers: ReadonlyMap<string, Answer>): st
     answer.kind === 'status' ? [] : [`${pod}: ${answer.cause}`],
   );
   const who = silences.length === 0 ? '' : ` (${silences.slice(0, 5).join(', ')})`;
-  if (view.list === 'several') return 'its pods answer for two clusters, each with a quorum';
   if (view.leader.kind === 'leaderless') return `no voter that answers names a leader${who}`;
-  if (view.list === 'none') return `no quorum of voters gives one member list${who}`;
+  const noList = whyNoList(view.list, who);
+  if (noList !== null) return noList;
   return view.leader.kind === 'confirmed' ? null : `no quorum names one leader${who}`;
 }
 

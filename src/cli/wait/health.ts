@@ -1,4 +1,5 @@
 import type { WaitConfig } from '../../config.ts';
+import { whyNoList } from '../../decision/wording.ts';
 import { openClusters, type Clusters, type FoundCluster } from '../clusters/clusters.ts';
 import { heardNobody } from '../finding.ts';
 import { lookAt } from '../look.ts';
@@ -45,7 +46,8 @@ async function healthOf(pod: string, { cluster }: FoundCluster): Promise<Progres
       `no member answers from here${words === undefined ? '' : ` (${pod}: ${words})`}`,
     );
   }
-  if (view.list !== 'agreed') return waiting('no quorum of voters answers with one member list');
+  const noList = whyNoList(view.list);
+  if (noList !== null) return waiting(noList);
   const member = view.members.find(({ pods }) => pods.includes(pod));
   if (member === undefined) return waiting(`${pod} runs no member`);
   if (member.learner) return waiting(`${pod} is a learner`);

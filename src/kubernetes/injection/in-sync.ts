@@ -1,5 +1,6 @@
 import type { ClusterView, MemberView } from '../../decision/cluster-view.ts';
 import type { Answer } from '../../decision/situation.ts';
+import { upperFirst, whyNoList } from '../../decision/wording.ts';
 
 /**
  * Whether a pod's member is a healthy, caught-up voter. `unknown`: it could not be asked, or who leads
@@ -19,9 +20,9 @@ export function standingOf(answer: Answer | undefined, view: ClusterView): Stand
     const why = answer === undefined ? 'it has no address yet' : answer.cause;
     return { kind: 'unknown', reason: 'NoAnswer', message: `Its member does not answer: ${why}.` };
   }
-  if (view.list !== 'agreed') {
-    const message = 'No member list is agreed on by a quorum of the voters.';
-    return { kind: 'unknown', reason: 'NoMemberList', message };
+  const noList = whyNoList(view.list);
+  if (noList !== null) {
+    return { kind: 'unknown', reason: 'NoMemberList', message: `${upperFirst(noList)}.` };
   }
   const member = view.members.find(({ id }) => id === answer.id);
   if (member === undefined || answer.clusterId !== view.clusterId) {

@@ -132,7 +132,7 @@ describe('a pod with the gate', () => {
         etcd.stop('etcd-0');
         etcd.stop('etcd-1');
       },
-      'False NoMemberList: No member list is agreed on by a quorum of the voters.',
+      'False NoMemberList: No quorum of voters gives one member list.',
     ],
   ])('waits while its member %s', async (_what, happens, expected) => {
     happens();
