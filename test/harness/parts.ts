@@ -24,6 +24,7 @@ const CONTROLLERS = [...KUBERNETES, 'kube-controller-manager'];
 
 /** The real parts that each file of tests needs; files that need none are not named. */
 export const NEEDS: Readonly<Record<string, readonly string[]>> = {
+  'test/e2e/access-components.test.ts': ['current kubectl'],
   'test/e2e/certificates.test.ts': [...KUBERNETES, 'openssl'],
   'test/e2e/client-certificate.test.ts': KUBERNETES,
   'test/e2e/cluster-mode.test.ts': CONTROLLERS,
@@ -45,6 +46,7 @@ export const NEEDS: Readonly<Record<string, readonly string[]>> = {
   'test/e2e/status-page.test.ts': KUBERNETES,
   'test/e2e/status.test.ts': KUBERNETES,
   'test/e2e/webhook.test.ts': [...KUBERNETES, 'prometheus'],
+  'test/integration/access-components.test.ts': ['prometheus', 'openssl'],
   'test/integration/alerts.test.ts': [...ETCD, 'prometheus', 'promtool'],
   'test/integration/cluster.test.ts': ETCD,
   'test/integration/command-line.test.ts': ETCD,

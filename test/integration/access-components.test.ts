@@ -18,6 +18,7 @@ import {
 } from '../harness/guard-process.ts';
 import { startPrometheus } from '../harness/prometheus.ts';
 import { temporaryDirectory, type TemporaryDirectory } from '../harness/reaper.ts';
+import { requireBinary } from '../harness/require-binary.ts';
 
 const GUARDS = guardFile({
   apiVersion: 'etcd-guard.io/v1alpha1',
@@ -68,6 +69,7 @@ describe('docs/security.md and its components', () => {
   /** The commands run, and what they make put where the component mounts it. */
   beforeAll(async () => {
     directory = await temporaryDirectory('access');
+    requireBinary('openssl');
     const made = join(directory.path, 'made');
     mkdirSync(made);
     const asked = join(directory.path, 'asked');
