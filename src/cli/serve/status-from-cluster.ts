@@ -9,11 +9,8 @@ import { guardsIn, shownIn } from '../../kubernetes/guards/guard-resource.ts';
 import { KubernetesSource } from '../../kubernetes/guards/kubernetes-source.ts';
 import {
   NAMESPACES,
-  scopeOf,
-  standardScope,
+  readScope,
   unprotectedIn,
-  WEBHOOK_CONFIGURATIONS,
-  type Scope,
   type Unprotected,
 } from '../../kubernetes/guards/protection.ts';
 import { acceptance } from '../../kubernetes/status/spec-acceptance.ts';
@@ -108,7 +105,7 @@ export class StatusFromCluster implements StatusSource {
   async #unprotected(name: string): Promise<Unprotected | null> {
     try {
       const [scope, namespace] = await Promise.all([
-        this.#scope(),
+        readScope(this.#slow, this.#context.webhookConfiguration, API_MS),
         // Judging the pods reads it as well.
         this.#reader.reads.get(NAMESPACES, name, API_MS),
       ]);
@@ -116,17 +113,6 @@ export class StatusFromCluster implements StatusSource {
       return unprotectedIn(scope, { name, labels: namespace.metadata.labels ?? {} });
     } catch (error) {
       if (error instanceof ApiError) return null;
-      throw error;
-    }
-  }
-
-  async #scope(): Promise<Scope> {
-    const { webhookConfiguration: name } = this.#context;
-    try {
-      return scopeOf(await this.#slow.get(WEBHOOK_CONFIGURATIONS, name, API_MS), name);
-    } catch (error) {
-      // With certificates by others there is no right to read it.
-      if (error instanceof ApiError && error.code === 'forbidden') return standardScope(name);
       throw error;
     }
   }

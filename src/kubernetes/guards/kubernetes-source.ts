@@ -10,7 +10,7 @@ import type { TargetFacts } from '../../decision/situation.ts';
 import type { Fault } from '../../guards/faults.ts';
 import { matchesLabels, type LabelSelector } from '../../guards/label-selector.ts';
 import { factsOfName, factsOfPod } from '../../guards/pod-facts.ts';
-import { ApiError, type KubernetesObject, type Resource } from '../api/api.ts';
+import { ApiError, type KubernetesObject } from '../api/api.ts';
 import {
   API_MS,
   podsIn,
@@ -22,8 +22,7 @@ import {
 } from './cluster-reader.ts';
 import { decodeGuard, guardsIn, type EtcdGuard } from './guard-resource.ts';
 import { containersAreDown, isReady, livePod, memberPort, type LivePod } from './live-pod.ts';
-
-const NAMESPACES: Resource = { prefix: '/api/v1', plural: 'namespaces', namespace: null };
+import { NAMESPACES } from './protection.ts';
 
 /** How much of the time allowed one read may take: who reads has to say what was not read. */
 const SHARE = 0.9;

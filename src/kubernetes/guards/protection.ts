@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { unmetBy, type LabelRequirement, type LabelSelector } from '../../guards/label-selector.ts';
 import { labelSelector } from '../../guards/schema.ts';
-import type { KubernetesObject, Resource } from '../api/api.ts';
+import { ApiError, type KubernetesApi, type KubernetesObject, type Resource } from '../api/api.ts';
 
 export const NAMESPACES: Resource = { prefix: '/api/v1', plural: 'namespaces', namespace: null };
 export const WEBHOOK_CONFIGURATIONS: Resource = {
@@ -32,7 +32,8 @@ export function standardScope(configuration: string): Scope {
   return { configuration, selectors: [{ matchLabels: { 'etcd-guard.io/protect': 'enabled' } }] };
 }
 
-const rule = z.object({
+/** What a webhook is asked about. */
+export const webhookRule = z.object({
   apiGroups: z.array(z.string()).default([]),
   operations: z.array(z.string()).default([]),
   resources: z.array(z.string()).default([]),
@@ -45,7 +46,7 @@ const configurationSchema = z.object({
         clientConfig: z
           .looseObject({ service: z.looseObject({ path: z.string().optional() }).optional() })
           .optional(),
-        rules: z.array(rule).default([]),
+        rules: z.array(webhookRule).default([]),
         namespaceSelector: labelSelector.default({}),
       }),
     )
@@ -61,6 +62,24 @@ export function scopeOf(object: KubernetesObject | null, configuration: string):
   return { configuration, selectors: asked.map(({ namespaceSelector }) => namespaceSelector) };
 }
 
+/**
+ * The scope of the configuration of that name, or the standard one where there is no right to read it,
+ * as with certificates by others. Rejects with any other ApiError.
+ */
+export async function readScope(
+  api: Pick<KubernetesApi, 'get'>,
+  configuration: string,
+  withinMs: number,
+): Promise<Scope> {
+  try {
+    return scopeOf(await api.get(WEBHOOK_CONFIGURATIONS, configuration, withinMs), configuration);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'forbidden')
+      return standardScope(configuration);
+    throw error;
+  }
+}
+
 /** Where the guard is asked about pods; what is installed beside it is asked elsewhere. */
 const REVIEWS = '/validate';
 
@@ -73,11 +92,12 @@ export function isOurs(object: KubernetesObject): boolean {
   );
 }
 
-function asksAboutPods({ apiGroups, operations, resources }: z.infer<typeof rule>): boolean {
-  return has(apiGroups, '') && has(operations, 'DELETE') && has(resources, 'pods', '*/*');
+function asksAboutPods({ apiGroups, operations, resources }: z.infer<typeof webhookRule>): boolean {
+  return covers(apiGroups, '') && covers(operations, 'DELETE') && covers(resources, 'pods', '*/*');
 }
 
-function has(all: readonly string[], ...wanted: readonly string[]): boolean {
+/** Whether a rule's list names one of them, or all there is. */
+export function covers(all: readonly string[], ...wanted: readonly string[]): boolean {
   return all.some((one) => one === '*' || wanted.includes(one));
 }
 
@@ -100,7 +120,7 @@ export function unprotectedIn(
   const labels = namespace.labels ?? { [NAME_LABEL]: namespace.name };
   const unmet = selectors.map((selector) => unmetBy(labels, selector));
   if (namespace.labels !== null && unmet.some(({ length }) => length === 0)) return null;
-  const message = `namespace ${namespace.name} ${notSelected(unmet[0] ?? [], namespace)}`;
+  const message = notSelected(unmet[0] ?? [], namespace, SO);
   return { reason: 'NamespaceNotLabelled', message };
 }
 
@@ -108,12 +128,14 @@ export function unprotectedIn(
 const NAME_LABEL = 'kubernetes.io/metadata.name';
 const SO = 'so the API server asks no guard about its pods';
 
-function notSelected(
+/** Why a webhook's selector leaves a namespace out, what comes of it, and what to do. */
+export function notSelected(
   unmet: readonly LabelRequirement[],
   { name, labels }: NamespaceLabels,
+  so: string,
 ): string {
   if (unmet.length === 0 || unmet.some(({ key }) => key === NAME_LABEL)) {
-    return `is left out by the webhook's namespaceSelector, ${SO}`;
+    return `namespace ${name} is left out by the webhook's namespaceSelector, ${so}`;
   }
   const missing = unmet.filter(isPositive);
   const surplus = unmet.filter((one) => !isPositive(one)).map(({ key }) => key);
@@ -129,7 +151,7 @@ function notSelected(
     ...added,
     ...surplus.map((key) => `${key}-`),
   ];
-  return `${what}, ${SO}: ${command.join(' ')}`;
+  return `namespace ${name} ${what}, ${so}: ${command.join(' ')}`;
 }
 
 function isPositive({ operator }: LabelRequirement): boolean {

@@ -3,6 +3,7 @@ import { matchesLabels, unmetBy, type LabelSelector } from '../../guards/label-s
 import { labelSelector } from '../../guards/schema.ts';
 import type { Lock } from '../../locks/lock.ts';
 import type { KubernetesObject } from '../api/api.ts';
+import { covers, notSelected, webhookRule } from '../guards/protection.ts';
 
 /** What a webhook configuration has the API server ask about changes. */
 export interface LockScope {
@@ -22,18 +23,13 @@ export interface NotHeld {
   readonly message: string;
 }
 
-const rule = z.object({
-  apiGroups: z.array(z.string()).default([]),
-  operations: z.array(z.string()).default([]),
-  resources: z.array(z.string()).default([]),
-});
-type Rule = z.output<typeof rule>;
+type Rule = z.output<typeof webhookRule>;
 
 const configurationSchema = z.object({
   webhooks: z
     .array(
       z.object({
-        rules: z.array(rule).default([]),
+        rules: z.array(webhookRule).default([]),
         namespaceSelector: labelSelector.default({}),
       }),
     )
@@ -65,7 +61,10 @@ export function notHeld(
   );
   const [first] = asking;
   if (first !== undefined && here.length === 0) {
-    return { reason: 'NamespaceNotLabelled', message: notLabelled(first, lock, namespaceLabels) };
+    const namespace = { name: lock.namespace, labels: namespaceLabels };
+    const unmet = unmetBy(namespaceLabels, first.namespaceSelector);
+    const message = notSelected(unmet, namespace, 'so no change there is held against the lock');
+    return { reason: 'NamespaceNotLabelled', message };
   }
   const unasked = lock.resources.filter(
     (resource) => !here.some(({ rules }) => isAsked(rules, resource, lock)),
@@ -75,36 +74,15 @@ export function notHeld(
   return { reason: 'ResourceNotAsked', message };
 }
 
-function notLabelled(
-  { namespaceSelector }: AskingWebhook,
-  { namespace }: Lock,
-  labels: Readonly<Record<string, string>>,
-): string {
-  const wanted = unmetBy(labels, namespaceSelector).flatMap(({ key, operator, values = [] }) =>
-    operator === 'In' || operator === 'Exists' ? [`${key}=${values[0] ?? 'enabled'}`] : [],
-  );
-  const so = 'so no change there is held against the lock';
-  if (wanted.length === 0) {
-    return `namespace ${namespace} is left out by the webhook's namespaceSelector, ${so}`;
-  }
-  const overwrite = wanted.some((one) => Object.hasOwn(labels, one.split('=')[0] ?? ''));
-  const command = `kubectl label namespace ${namespace}${overwrite ? ' --overwrite' : ''}`;
-  return `namespace ${namespace} is not labelled ${wanted.join(', ')}, ${so}: ${command} ${wanted.join(' ')}`;
-}
-
 function isAsked(rules: readonly Rule[], resource: string, { operations }: Lock): boolean {
   const [plural = '', ...rest] = resource.split('.');
   const group = rest.join('.');
   return operations.every((operation) =>
     rules.some(
       (one) =>
-        has(one.apiGroups, group) &&
-        has(one.operations, operation) &&
-        (has(one.resources, plural) || one.resources.includes('*/*')),
+        covers(one.apiGroups, group) &&
+        covers(one.operations, operation) &&
+        covers(one.resources, plural, '*/*'),
     ),
   );
-}
-
-function has(all: readonly string[], wanted: string): boolean {
-  return all.includes('*') || all.includes(wanted);
 }

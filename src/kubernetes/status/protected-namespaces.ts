@@ -1,12 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ApiError, reportable, type KubernetesApi } from '../api/api.ts';
+import { reportable, type ApiError, type KubernetesApi } from '../api/api.ts';
 import { API_MS } from '../guards/cluster-reader.ts';
 import {
   NAMESPACES,
-  scopeOf,
-  standardScope,
+  readScope,
   unprotectedIn,
-  WEBHOOK_CONFIGURATIONS,
   type Scope,
   type Unprotected,
 } from '../guards/protection.ts';
@@ -92,12 +90,9 @@ export class ProtectedNamespaces {
 
   /** null: it stays as it is. */
   async #read(): Promise<Scope | null> {
-    const name = this.#configuration;
     try {
-      return scopeOf(await this.#api.get(WEBHOOK_CONFIGURATIONS, name, API_MS), name);
+      return await readScope(this.#api, this.#configuration, API_MS);
     } catch (error) {
-      // With certificates by others there is no right to read it.
-      if (error instanceof ApiError && error.code === 'forbidden') return standardScope(name);
       this.#events.onFailed(
         reportable(error, 'the configuration of the webhook could not be used'),
       );
