@@ -89,6 +89,7 @@ export function keepStatus(context: KeepStatusContext): KeptStatus {
   const unguarded = new UnguardedPods({
     api,
     guards,
+    webhookConfiguration,
     onFailed: (error) =>
       warnings.warn('unguarded pods', "can't look for pods that look like etcd", error),
   });

@@ -8,20 +8,21 @@ import {
 } from '../api/api.ts';
 import { API_MS } from '../guards/cluster-reader.ts';
 import { livePod, type LivePod } from '../guards/live-pod.ts';
+import { NAMESPACES, readScope, unprotectedIn, type Scope } from '../guards/protection.ts';
 import type { WatchedGuards } from './watched-guards.ts';
 
 /** What looking for them needs from outside. */
 export interface UnguardedPodsContext {
   readonly api: KubernetesApi;
   readonly guards: WatchedGuards;
+  /** Name of the ValidatingWebhookConfiguration that says which namespaces are protected. */
+  readonly webhookConfiguration: string;
   readonly onFailed: (error: ApiError) => void;
 }
 
 /** One watch for each way to look like etcd: a selector can't say "or". */
 const LIKE_ETCD = ['app=etcd', 'app.kubernetes.io/name=etcd'];
 const ALL_PODS: Resource = { prefix: '/api/v1', plural: 'pods', namespace: null };
-const NAMESPACES: Resource = { prefix: '/api/v1', plural: 'namespaces', namespace: null };
-const PROTECT = 'etcd-guard.io/protect';
 const EVERY_MS = 60_000;
 /** Guards and pods that are applied together are known by then. */
 const FIRST_MS = 5_000;
@@ -96,11 +97,15 @@ export class UnguardedPods {
 
   /** null: it could not be found out, and the last counts stand. */
   async #look(): Promise<ReadonlyMap<string, number> | null> {
-    if (!this.#context.guards.complete) return null;
+    const { api, guards, webhookConfiguration } = this.#context;
+    if (!guards.complete) return null;
+    const unguarded = this.#unguarded();
+    const found = new Map<string, number>();
+    if (unguarded.size === 0) return found;
     try {
-      const found = new Map<string, number>();
-      for (const [namespace, pods] of this.#unguarded()) {
-        if (await this.#isProtected(namespace)) found.set(namespace, pods.length);
+      const scope = await readScope(api, webhookConfiguration, API_MS);
+      for (const [namespace, pods] of unguarded) {
+        if (await this.#isProtected(namespace, scope)) found.set(namespace, pods.length);
       }
       return found;
     } catch (error) {
@@ -120,10 +125,10 @@ export class UnguardedPods {
     return Map.groupBy(without, ({ snapshot }) => snapshot.namespace);
   }
 
-  async #isProtected(namespace: string): Promise<boolean> {
-    const object = await this.#context.api.get(NAMESPACES, namespace, API_MS);
+  async #isProtected(name: string, scope: Scope): Promise<boolean> {
+    const object = await this.#context.api.get(NAMESPACES, name, API_MS);
     if (object === null || object.metadata.deletionTimestamp !== undefined) return false;
-    return object.metadata.labels?.[PROTECT] === 'enabled';
+    return unprotectedIn(scope, { name, labels: object.metadata.labels ?? {} }) === null;
   }
 }
 

@@ -3,7 +3,7 @@ import { ApiError } from '../../../src/kubernetes/api/api.ts';
 import { UnguardedPods } from '../../../src/kubernetes/status/unguarded-pods.ts';
 import { WatchedGuards } from '../../../src/kubernetes/status/watched-guards.ts';
 import { FakeKubernetes } from '../../fakes/fake-kubernetes.ts';
-import { guardObject, podObject } from '../../fakes/kubernetes-objects.ts';
+import { guardObject, podObject, webhookObject } from '../../fakes/kubernetes-objects.ts';
 
 const A_LOOK = 60_000;
 const PROTECTED = { 'etcd-guard.io/protect': 'enabled' };
@@ -16,13 +16,18 @@ let failures: string[];
 beforeEach(() => {
   vi.useFakeTimers();
   failures = [];
-  api = new FakeKubernetes(namespaceObject('default', PROTECTED));
+  api = new FakeKubernetes(namespaceObject('default', PROTECTED), webhookObject());
   guards = new WatchedGuards(api, {
     onChanged: () => undefined,
     onGone: () => undefined,
     onFailed: () => undefined,
   });
-  pods = new UnguardedPods({ api, guards, onFailed: ({ code }) => failures.push(code) });
+  pods = new UnguardedPods({
+    api,
+    guards,
+    webhookConfiguration: 'etcd-guard',
+    onFailed: ({ code }) => failures.push(code),
+  });
 });
 afterEach(() => {
   pods.stop();
@@ -72,6 +77,31 @@ test('in a namespace that is not protected, is being deleted or is not there are
   expect(await counts()).toEqual({});
   api.put(namespaceObject('default', PROTECTED));
   expect(await counts()).toEqual({ default: 1 });
+});
+
+test('are counted where the webhook asks, whatever label that takes', async () => {
+  api.put(podObject('etcd-0'));
+  api.put(webhookObject({ matchLabels: { team: 'db' } }));
+  start();
+  expect(await counts()).toEqual({});
+  api.put(namespaceObject('default', { team: 'db' }));
+  expect(await counts()).toEqual({ default: 1 });
+  api.put(webhookObject());
+  expect(await counts()).toEqual({});
+  api.put(webhookObject({}));
+  expect(await counts()).toEqual({ default: 1 });
+  api.remove('ValidatingWebhookConfiguration', 'etcd-guard');
+  expect(await counts()).toEqual({});
+});
+
+test('are counted by the label as shipped where the webhook can’t be read', async () => {
+  api.put(podObject('etcd-0'));
+  api.put(webhookObject({ matchLabels: { team: 'db' } }));
+  api.fault = ({ plural }) =>
+    plural === 'validatingwebhookconfigurations' ? new ApiError('forbidden', 'no') : null;
+  start();
+  expect(await counts()).toEqual({ default: 1 });
+  expect(failures).toEqual([]);
 });
 
 test('are no more once a guard selects them, or may, and are again when it is gone', async () => {
