@@ -1,6 +1,6 @@
 import { deadlineFor } from '../admission/deadline.ts';
 import type { GuardedCluster } from '../admission/guard-source.ts';
-import { viewOf, type ClusterView } from '../decision/cluster-view.ts';
+import { viewBeforeProof, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer } from '../decision/situation.ts';
 import { REVIEW_MS } from './judge-pod.ts';
 
@@ -14,12 +14,11 @@ export interface Seen {
 
 /** Asks every member; one that takes longer than a review of that many milliseconds would wait is silent. */
 export async function lookAt(cluster: GuardedCluster, timeoutMs = REVIEW_MS): Promise<Seen> {
-  const { etcd, endpoints, pods, reservations, guard } = cluster;
+  const { etcd, endpoints, pods } = cluster;
   const { fullMemberMs } = deadlineFor(timeoutMs, 0, () => 0);
   const answers = await etcd.ask(endpoints, fullMemberMs);
-  const { maxRaftLag } = guard.policy;
   return {
-    view: viewOf({ pods, answers, proof: null, reservations, maxRaftLag }),
+    view: viewBeforeProof(cluster, answers),
     answers,
     said: new Map(pods.map(({ name }) => [name, words(answers.get(name))])),
   };

@@ -3,6 +3,7 @@ import type { MemberId } from './member-id.ts';
 import { quorumOf } from './quorum.ts';
 import type {
   Answer,
+  Guard,
   ListedMember,
   PodFacts,
   ProofAnswer,
@@ -91,6 +92,22 @@ export function viewOf(observed: Observed): ClusterView {
     return viewWithoutList(agreed.length > 1 ? 'several' : 'none', statuses);
   }
   return viewOfList(only, statuses, observed);
+}
+
+/** A cluster as it was read: its guard, pods and ledger. */
+export interface ReadCluster {
+  readonly guard: Guard;
+  readonly pods: readonly PodFacts[];
+  readonly reservations: readonly Reservation[];
+}
+
+/** The view of it by these answers, before anybody is asked for proof. */
+export function viewBeforeProof(
+  { guard, pods, reservations }: ReadCluster,
+  answers: ReadonlyMap<string, Answer>,
+): ClusterView {
+  const { maxRaftLag } = guard.policy;
+  return viewOf({ pods, answers, proof: null, reservations, maxRaftLag });
 }
 
 function statusesOf(observed: Observed): readonly PodStatus[] {

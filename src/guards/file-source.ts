@@ -5,7 +5,7 @@ import type {
   GuardSource,
   NewReservation,
 } from '../admission/guard-source.ts';
-import { viewOf, type ClusterView } from '../decision/cluster-view.ts';
+import { viewBeforeProof, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer, Guard, PodFacts } from '../decision/situation.ts';
 import type { ConnectionSettings, EtcdCluster } from '../etcd/port.ts';
 import { hostOf } from './address.ts';
@@ -105,8 +105,7 @@ function fileGuard(
   const endpoints = pods.map(({ name, address }) => ({ pod: name, address }));
   const viewNow = (answers: ReadonlyMap<string, Answer>): ClusterView => {
     const { reservations } = ledger.read('');
-    const { maxRaftLag } = guard.policy;
-    return viewOf({ pods, answers, proof: null, reservations, maxRaftLag });
+    return viewBeforeProof({ guard, pods, reservations }, answers);
   };
   return {
     guard,
@@ -150,8 +149,7 @@ function statesIn(
   pods: readonly PodFacts[],
   guard: Guard,
 ): (pod: string) => 'silent' | 'healthy' | 'other' {
-  const { maxRaftLag } = guard.policy;
-  const view = viewOf({ pods, answers, proof: null, reservations: [], maxRaftLag });
+  const view = viewBeforeProof({ guard, pods, reservations: [] }, answers);
   const healthy = new Set(
     view.members
       .filter(({ learner, health }) => !learner && health === 'Healthy')

@@ -1,4 +1,4 @@
-import { viewOf } from '../decision/cluster-view.ts';
+import { viewBeforeProof } from '../decision/cluster-view.ts';
 import type { FileGuard, FileSource } from './file-source.ts';
 
 /** How often a cluster is looked at when nobody asks for it; less often where there are many. */
@@ -30,10 +30,8 @@ export function refreshClusters(source: FileSource): { stop(): void } {
 
 async function look(guard: FileGuard): Promise<void> {
   const cluster = guard.clusterFor(null);
-  const { etcd, endpoints, pods } = cluster;
-  const answers = await etcd.ask(endpoints, MEMBER_MS, { keepWarm: false });
+  const answers = await cluster.etcd.ask(cluster.endpoints, MEMBER_MS, { keepWarm: false });
   // Read after the answers: what was reserved meanwhile must not look free.
   const { reservations } = guard.clusterFor(null);
-  const { maxRaftLag } = guard.guard.policy;
-  cluster.observed(answers, viewOf({ pods, answers, proof: null, reservations, maxRaftLag }));
+  cluster.observed(answers, viewBeforeProof({ ...cluster, reservations }, answers));
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GuardedCluster } from '../../admission/guard-source.ts';
-import { viewOf } from '../../decision/cluster-view.ts';
+import { viewBeforeProof } from '../../decision/cluster-view.ts';
 import type { Plan } from './plan.ts';
 
 const CONFIRM_EVERY_MS = 50;
@@ -81,10 +81,9 @@ async function moveNow(
 }
 
 /** null: not confirmed. */
-async function whoLeads({ etcd, endpoints, pods, guard }: GuardedCluster) {
-  const answers = await etcd.ask(endpoints, ASK_MS);
-  const { maxRaftLag } = guard.policy;
-  const { leader, members } = viewOf({ pods, answers, proof: null, reservations: [], maxRaftLag });
+async function whoLeads(cluster: GuardedCluster) {
+  const answers = await cluster.etcd.ask(cluster.endpoints, ASK_MS);
+  const { leader, members } = viewBeforeProof(cluster, answers);
   if (leader.kind !== 'confirmed') return null;
   const member = members.find(({ id }) => id === leader.id);
   return { id: leader.id, pod: member?.pods[0] ?? leader.id };

@@ -1,5 +1,5 @@
 import type { GuardedCluster } from '../../admission/guard-source.ts';
-import { viewOf, type ClusterView, type MemberView } from '../../decision/cluster-view.ts';
+import { viewBeforeProof, type ClusterView, type MemberView } from '../../decision/cluster-view.ts';
 import { handOffCandidate, type Candidate } from '../../decision/hand-off.ts';
 import type { MemberId } from '../../decision/member-id.ts';
 import type { Answer } from '../../decision/situation.ts';
@@ -34,9 +34,7 @@ export function planFor(
   cluster: GuardedCluster,
   answers: ReadonlyMap<string, Answer>,
 ): Plan {
-  const { pods, reservations, guard } = cluster;
-  const { maxRaftLag } = guard.policy;
-  const view = viewOf({ pods, answers, proof: null, reservations, maxRaftLag });
+  const view = viewBeforeProof(cluster, answers);
   const unclear = whyUnclear(view, answers);
   if (unclear !== null) {
     return { kind: 'unverifiable', why: unclear, silent: heardNobody(view) };

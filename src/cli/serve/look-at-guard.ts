@@ -1,12 +1,11 @@
 import type { GuardedCluster, GuardSource } from '../../admission/guard-source.ts';
 import type { PodSnapshot } from '../../admission/review.ts';
-import { viewOf, type ClusterView } from '../../decision/cluster-view.ts';
-import type { Answer } from '../../decision/situation.ts';
 import type { ClusterStatus } from '../../guards/guard-status.ts';
 import type { Unprotected } from '../../kubernetes/guards/protection.ts';
 import type { GuardLook, PodLook } from '../../page/port.ts';
 import { judged } from '../finding.ts';
 import { judgePod, subjectFor } from '../judge-pod.ts';
+import { lookAt, type Seen } from '../look.ts';
 import { whereNobodyIsAsked } from '../nobody-asked.ts';
 
 /** A guard as it was just read, with nobody about to go. */
@@ -18,19 +17,10 @@ export interface GuardToLookAt {
   /** null: the API server asks about its pods, as far as is known. */
   readonly unprotected: Unprotected | null;
   /** What answers amount to; null: etcd was not asked. `now` is RFC 3339. */
-  readonly statusOf: (seen: SeenNow | null, now: string) => ClusterStatus;
+  readonly statusOf: (seen: Seen | null, now: string) => ClusterStatus;
   /** Who judges them. */
   readonly source: GuardSource;
 }
-
-/** A cluster as it answers. */
-export interface SeenNow {
-  readonly view: ClusterView;
-  readonly answers: ReadonlyMap<string, Answer>;
-}
-
-/** A member that takes longer counts as silent. */
-const MEMBER_MS = 2_000;
 
 /** What a person should see of it: its cluster as it answers now, and each pod's dry run. */
 export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
@@ -38,7 +28,7 @@ export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
   const { guard, fault = null, reservations } = cluster;
   const reserved = new Set(reservations.map(({ pod }) => pod));
   const [seen, looks] = await Promise.all([
-    fault === null ? seenNow(cluster) : null,
+    fault === null ? lookAt(cluster) : null,
     Promise.all(
       pods.map(async (pod): Promise<PodLook> => {
         const { name, terminating } = pod;
@@ -60,13 +50,6 @@ export async function lookAtGuard(one: GuardToLookAt): Promise<GuardLook> {
   const { view, answers } = seen ?? { view: null, answers: new Map() };
   const unasked = unprotected?.message ?? null;
   return { guard, spec: openPart(spec), unasked, fault, status, pods: looks, view, answers };
-}
-
-async function seenNow(cluster: GuardedCluster): Promise<SeenNow> {
-  const { etcd, endpoints, pods, reservations, guard } = cluster;
-  const answers = await etcd.ask(endpoints, MEMBER_MS);
-  const { maxRaftLag } = guard.policy;
-  return { view: viewOf({ pods, answers, proof: null, reservations, maxRaftLag }), answers };
 }
 
 /** Nothing that tells where credentials are. */

@@ -1,4 +1,4 @@
-import { viewOf } from '../../decision/cluster-view.ts';
+import { viewBeforeProof } from '../../decision/cluster-view.ts';
 import type { Answer } from '../../decision/situation.ts';
 import { IN_SYNC } from '../../injection/injection.ts';
 import { ApiError, type KubernetesApi } from '../api/api.ts';
@@ -54,10 +54,8 @@ export class ReadinessGates {
       this.forget(guard);
       return false;
     }
-    const { pods, guard: decided } = cluster;
-    const { maxRaftLag } = decided.policy;
     // A reservation is a matter of ours: the member is as fit as it was.
-    const view = viewOf({ pods, answers, proof: null, reservations: [], maxRaftLag });
+    const view = viewBeforeProof({ ...cluster, reservations: [] }, answers);
     const seen = gated.map((pod) => ({
       pod,
       standing: standingOf(answers.get(pod.snapshot.name), view),

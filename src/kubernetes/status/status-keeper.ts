@@ -1,4 +1,4 @@
-import { viewOf, type ClusterView } from '../../decision/cluster-view.ts';
+import { viewBeforeProof, type ClusterView } from '../../decision/cluster-view.ts';
 import type { Answer, Guard } from '../../decision/situation.ts';
 import type { ClusterStatus } from '../../guards/guard-status.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
@@ -281,7 +281,7 @@ export class StatusKeeper {
     const left = (): number => Math.max(0, Math.min(API_MS, endsAt - performance.now()));
     const look = await reader.look(object, left);
     const answers = await answersTo(look);
-    const view = viewIn(look, answers);
+    const view = viewBeforeProof(look.cluster, answers);
     // Who has heard that the guard is gone must not hear of it again.
     if (!this.#keeping || this.#context.guards.get(guardOf(key)) === null) return false;
     this.#seen.set(key, gist(view));
@@ -343,12 +343,6 @@ type Answers = ReadonlyMap<string, Answer>;
 async function answersTo({ cluster }: Look): Promise<Answers> {
   if (cluster.fault !== undefined) return new Map();
   return cluster.etcd.ask(cluster.endpoints, MEMBER_MS, { keepWarm: false });
-}
-
-function viewIn({ cluster }: Look, answers: Answers): ClusterView {
-  const { pods, reservations, guard } = cluster;
-  const { maxRaftLag } = guard.policy;
-  return viewOf({ pods, answers, proof: null, reservations, maxRaftLag });
 }
 
 /** What of a view shows at a glance: who leads, and who is healthy. */
