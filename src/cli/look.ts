@@ -2,6 +2,7 @@ import { deadlineFor } from '../admission/deadline.ts';
 import type { GuardedCluster } from '../admission/guard-source.ts';
 import { viewBeforeProof, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer } from '../decision/situation.ts';
+import { upperFirst, whyNoList } from '../decision/wording.ts';
 import { REVIEW_MS } from './judge-pod.ts';
 
 /** A cluster as it answers now. */
@@ -33,10 +34,10 @@ function words(answer: Answer | undefined): string {
 /** What people should know of a cluster that gives no whole picture; empty if it does. */
 export function notesOn({ view, said }: Seen): readonly string[] {
   if (said.size === 0) return ['No pod matches its selector.'];
-  if (view.list === 'several')
-    return ['Its pods answer for two clusters, each with a quorum: the selector is too wide.'];
+  const noList = upperFirst(whyNoList(view.list) ?? '');
+  if (view.list === 'several') return [`${noList}: the selector is too wide.`];
   const lost = view.leader.kind === 'leaderless' ? ' No voter that answers names a leader.' : '';
-  if (view.list === 'none') return [`No quorum of voters answers with one member list.${lost}`];
+  if (view.list === 'none') return [`${noList}.${lost}`];
   return [...(lost === '' ? [] : [lost.trim()]), ...notHealthy(view)];
 }
 

@@ -882,7 +882,7 @@ describe('the command line against a cluster', () => {
     );
     expect(lost.stdout).toMatch(/^etcd-2 +connection refused +deny \(QuorumLost\)$/m);
     expect(lost.stdout).toContain(
-      'shop/etcd: No quorum of voters answers with one member list. No voter that answers names a leader.\n',
+      'shop/etcd: No quorum of voters gives one member list. No voter that answers names a leader.\n',
     );
   });
 
