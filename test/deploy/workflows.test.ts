@@ -124,6 +124,12 @@ describe('the workflows', () => {
     );
   });
 
+  test('fetch the history where the tests run an earlier revision', () => {
+    const { steps } = workflow('ci.yml').jobs['test'] ?? { steps: [] };
+    const checkout = steps.find(({ uses }) => uses?.startsWith('actions/checkout@'));
+    expect(checkout?.with['fetch-depth']).toBe(0);
+  });
+
   test('run the demo for changes of files that are there', () => {
     const { paths } = pathsSchema.parse(workflow('e2e-minikube.yml').on['pull_request']);
     const absent = paths.filter((path) => !existsSync(join(ROOT, path.replace('/**', ''))));

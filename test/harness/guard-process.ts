@@ -62,6 +62,8 @@ export interface GuardProcessOptions {
   readonly args?: readonly string[];
   /** HTTPS port; otherwise any that is free. */
   readonly port?: number;
+  /** Who issues its certificate; otherwise an authority of its own. */
+  readonly authority?: CertificateAuthority;
   /** Serve the certificate that is made in memory. */
   readonly selfSigned?: boolean;
   /** Beside this process's own environment. */
@@ -144,7 +146,7 @@ export class GuardProcess {
     const { program, guards, args = [], port = 0, selfSigned = false } = options;
     const guardsFile = join(directory.path, 'guards.yaml');
     if (guards !== null) await writeFile(guardsFile, guards);
-    const authority = await CertificateAuthority.create('etcd-guard authority');
+    const authority = await authorityOf(options);
     const certificate = await authority.issueFiles(directory.path, 'serving', {
       commonName: 'etcd-guard',
       names: ['127.0.0.1', 'localhost'],
@@ -250,6 +252,10 @@ export class GuardProcess {
     await this.process.kill();
     await this.#directory.remove();
   }
+}
+
+async function authorityOf({ authority }: GuardProcessOptions): Promise<CertificateAuthority> {
+  return authority ?? CertificateAuthority.create('etcd-guard authority');
 }
 
 /** The series with its labels sorted, as their order means nothing. */

@@ -159,24 +159,28 @@ export class GuardedCluster {
   }
 }
 
+interface WithApi {
+  readonly api: KubeApiserver;
+}
+
 /** An etcd cluster as pods, and its EtcdGuard, all of one name. */
 export class GuardedEtcd {
   readonly etcd: EtcdCluster;
   readonly namespace: string;
   /** What is run for a pod of this name instead of its member. */
   readonly insteadOf = new Map<string, KubeletOptions['run']>();
-  readonly #cluster: GuardedCluster;
+  readonly #cluster: WithApi;
   readonly #options: GuardedEtcdOptions;
   #kubelets: readonly Kubelet[] = [];
 
-  private constructor(cluster: GuardedCluster, options: GuardedEtcdOptions, etcd: EtcdCluster) {
+  private constructor(cluster: WithApi, options: GuardedEtcdOptions, etcd: EtcdCluster) {
     this.#cluster = cluster;
     this.#options = options;
     this.etcd = etcd;
     this.namespace = options.namespace ?? 'default';
   }
 
-  static async start(cluster: GuardedCluster, options: GuardedEtcdOptions): Promise<GuardedEtcd> {
+  static async start(cluster: WithApi, options: GuardedEtcdOptions): Promise<GuardedEtcd> {
     const { name, firstHost, members = 3 } = options;
     const hosts = Array.from({ length: members }, (_, at) => `127.0.0.${firstHost + at}`);
     const etcd = await startEtcdCluster({
