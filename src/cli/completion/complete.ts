@@ -6,7 +6,7 @@ import {
   type GuardsConfig,
   type OptionShape,
 } from '../../config.ts';
-import { EXPLANATIONS } from '../explain/reasons.ts';
+import { EXPLAINED } from '../explain/reasons.ts';
 import type { Surroundings } from '../streams.ts';
 import { namesIn, type Place } from './names.ts';
 
@@ -148,7 +148,7 @@ async function wordsOf(
     case 'guard':
       return namesIn('guards', placeOf(given), around);
     case 'reason':
-      return EXPLANATIONS.map(({ reason }) => reason);
+      return EXPLAINED;
     case 'shell':
       return SHELLS;
     case null:

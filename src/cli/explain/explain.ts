@@ -3,7 +3,7 @@ import { distanceBetween } from '../../guards/near-miss.ts';
 import type { Streams } from '../streams.ts';
 import { table } from '../table.ts';
 import { wrap } from '../text.ts';
-import { EXPLANATIONS, type Explanation } from './reasons.ts';
+import { EXPLAINED, EXPLANATIONS, type Explanation } from './reasons.ts';
 
 const WIDTH = 100;
 const NEAR = 3;
@@ -15,9 +15,9 @@ export function explain({ reason }: ExplainConfig, { out, err, terminal }: Strea
     out(overview(width));
     return 0;
   }
-  const found = EXPLANATIONS.find((one) => one.reason.toLowerCase() === reason.toLowerCase());
-  if (found !== undefined) {
-    out(page(found, width));
+  const found = EXPLANATIONS.filter((one) => one.reason.toLowerCase() === reason.toLowerCase());
+  if (found.length > 0) {
+    out(found.map((one) => page(one, width)).join('\n'));
     return 0;
   }
   const near = nearTo(reason);
@@ -51,7 +51,7 @@ function page({ reason, outcome, means, next }: Explanation, width: number): str
 function nearTo(given: string): readonly string[] {
   const word = given.toLowerCase();
   const most = Math.max(2, Math.floor(word.length / 3));
-  return EXPLANATIONS.map(({ reason }) => {
+  return EXPLAINED.map((reason) => {
     const other = reason.toLowerCase();
     const part = word.length > 2 && (other.includes(word) || word.includes(other));
     return { reason, distance: part ? 0 : distanceBetween(word, other) };

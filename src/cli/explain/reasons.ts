@@ -1,5 +1,6 @@
 import { REASONS, type Reason } from '../../decision/situation.ts';
 import { LOCK_ANSWERS } from './lock-answers.ts';
+import { LOCK_STATES } from './lock-states.ts';
 import { STATES } from './states.ts';
 
 /** A reason that answers, Events, metrics and logs give, for people. */
@@ -213,10 +214,17 @@ const OTHERS: readonly Explanation[] = [
   },
 ];
 
-/** All that there are: those of the decision table first, in its order; those of a status last. */
+/**
+ * All that there are: those of the decision table first, in its order; those of a status last. One
+ * that guards and locks have in common stands there twice.
+ */
 export const EXPLANATIONS: readonly Explanation[] = [
   ...REASONS.map((reason) => ({ reason, ...DECISIONS[reason] })),
   ...OTHERS,
   ...LOCK_ANSWERS,
   ...STATES,
+  ...LOCK_STATES,
 ];
+
+/** What they explain, in that order, each once. */
+export const EXPLAINED: readonly string[] = [...new Set(EXPLANATIONS.map(({ reason }) => reason))];

@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ANNOUNCED } from '../../../src/admission/announce.ts';
 import { explain } from '../../../src/cli/explain/explain.ts';
-import { EXPLANATIONS } from '../../../src/cli/explain/reasons.ts';
+import { LOCK_STATES } from '../../../src/cli/explain/lock-states.ts';
+import { EXPLAINED, EXPLANATIONS } from '../../../src/cli/explain/reasons.ts';
 import { STATES, TROUBLES } from '../../../src/cli/explain/states.ts';
 import { REASONS } from '../../../src/decision/situation.ts';
 import { said } from '../said.ts';
@@ -17,11 +18,14 @@ What each reason means that answers, Events, metrics and logs give, and what to 
 command line: \`etcd-guard explain REASON\`. [decision.md](decision.md) has the rules themselves.`;
 
 function page(): string {
-  const parts = EXPLANATIONS.map(({ reason, outcome, means, next }) =>
-    [`## ${reason}`, `_${outcome}_`, means, next.map((step) => `- ${step}`).join('\n')].join(
-      '\n\n',
-    ),
-  );
+  const parts = EXPLAINED.flatMap((reason) => [
+    `## ${reason}`,
+    ...EXPLANATIONS.filter((one) => one.reason === reason).flatMap(({ outcome, means, next }) => [
+      `_${outcome}_`,
+      means,
+      next.map((step) => `- ${step}`).join('\n'),
+    ]),
+  ]);
   return `${[INTRODUCTION, ...parts].join('\n\n')}\n`;
 }
 
@@ -51,6 +55,31 @@ it('docs/operating.md has the same of the column REASON', async () => {
   expect(TABLE.exec(await readFile(OPERATING, 'utf8'))?.[0]).toBe(reasonTable());
 });
 
+const LOCKS = new URL('../../../docs/locks.md', import.meta.url);
+
+it('docs/locks.md has a line for each reason why a lock holds less than it looks', async () => {
+  const [, table = ''] =
+    /^\| condition \| not True \|.*\n((?:\|.*\n)+)/m.exec(await readFile(LOCKS, 'utf8')) ?? [];
+  const rows = [...table.matchAll(/^\|[^|]*\| `(\w+)` \|/gm)].map(([, reason]) => reason);
+  const fine = new Set(['Accepted', 'Warns', 'Enforced', 'Counted']);
+  expect(new Set(rows)).toEqual(
+    new Set(LOCK_STATES.map(({ reason }) => reason).filter((one) => !fine.has(one))),
+  );
+});
+
+it('knows every reason that a condition of an ExclusiveLock can have, and no other', async () => {
+  const texts = await Promise.all(
+    ['lock-findings', 'lock-scope'].map((file) =>
+      readFile(new URL(`../../../src/kubernetes/locks/${file}.ts`, import.meta.url), 'utf8'),
+    ),
+  );
+  const words = Array.from(texts.join('\n').matchAll(/'([A-Z][A-Za-z]+)'/g), ([, word]) => word);
+  const others = new Set(['True', 'False', 'Warn', 'ServiceAccount', 'Exists', 'In']);
+  expect(new Set(words.filter((word) => word !== undefined && !others.has(word)))).toEqual(
+    new Set(LOCK_STATES.map(({ reason }) => reason)),
+  );
+});
+
 it('knows every reason that a condition of an EtcdGuard can have, and no other', async () => {
   const files = [
     'guards/guard-status',
@@ -78,7 +107,7 @@ describe('every reason', () => {
     },
   );
 
-  it('stands in the list, once', () => {
+  it('stands in the list, once, or once for guards and once for locks', () => {
     const { streams, out } = said();
     expect(explain({ command: 'explain', reason: null }, streams)).toBe(0);
     const listed = out()
@@ -86,7 +115,18 @@ describe('every reason', () => {
       .slice(1)
       .map((line) => line.split(' ')[0]);
     expect(listed.slice(0, REASONS.length)).toEqual(REASONS);
-    expect(new Set(EXPLANATIONS.map(({ reason }) => reason)).size).toBe(EXPLANATIONS.length);
+    const [guards, locks] = [STATES, LOCK_STATES].map((some) => some.map(({ reason }) => reason));
+    const shared = locks?.filter((one) => guards?.includes(one)) ?? [];
+    expect(shared).toEqual(['Accepted', 'NamespaceNotLabelled', 'WebhookNotRegistered']);
+    expect(EXPLANATIONS.length).toBe(EXPLAINED.length + shared.length);
+  });
+
+  it('that guards and locks have in common is explained for both', () => {
+    const { streams, out } = said();
+    expect(explain({ command: 'explain', reason: 'NamespaceNotLabelled' }, streams)).toBe(0);
+    expect(out()).toMatch(
+      /^NamespaceNotLabelled: .+ \(status of an EtcdGuard\)\n[^]+\n\nNamespaceNotLabelled: .+ \(status of an ExclusiveLock\)\n/,
+    );
   });
 
   it('is a sentence or more, and fits a narrow terminal', () => {
