@@ -26,13 +26,17 @@ class Refused extends Error {
 }
 
 /** `etcd-guard handoff`; resolves with the exit code. */
-export async function handOff(config: HandOffConfig, around: Surroundings): Promise<number> {
+export async function handOff(
+  config: HandOffConfig,
+  around: Surroundings,
+  open: typeof openClusters = openClusters,
+): Promise<number> {
   const { streams } = around;
   try {
     if (!config.yes && !config.dryRun && streams.ask === null) {
       throw new UsageError(['nobody is there to confirm it: give --yes']);
     }
-    const clusters = await openClusters(config.guards, config.namespace, around);
+    const clusters = await open(config.guards, config.namespace, around);
     try {
       return await new HandingOff(config, clusters, around).run();
     } finally {
