@@ -7,7 +7,7 @@ import { podsThatAnswer, proofOf } from './proof.ts';
 import type { Answer, Reason } from './situation.ts';
 import type { Ask, HandOff, Prove, Verdict } from './verdict.ts';
 
-/** One row of the table, or a part of one. */
+/** One row of the table, or a part of one; docs/decision.md lists them, and says what the words mean. */
 export interface Rule {
   readonly id: string;
   /** The row of the decision table, from 1. */

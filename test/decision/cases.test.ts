@@ -8,6 +8,9 @@ import { play } from './play.ts';
 /** UPDATE_CASES=1 writes what happens as what is expected: read the diff against the table. */
 const UPDATE = process.env['UPDATE_CASES'] === '1';
 const FOLDER = new URL('cases/', import.meta.url);
+const PAGE = new URL('../../docs/decision.md', import.meta.url);
+const DOCS = readFileSync(PAGE, 'utf8');
+const RULE_ROWS = /(^\| rule \| row \|.*\n\|[-|]+\|\n)(?:\|.*\n)*/m;
 const FILES = readdirSync(FOLDER).filter((name) => name.endsWith('.txt'));
 
 interface TextCase {
@@ -88,5 +91,33 @@ describe('the cases together', () => {
   test('name no reason that the table does not have', () => {
     const named = outcomes.map((text) => text.split(/\s/, 2)[1]);
     expect(named.filter((reason) => !REASONS.some((known) => known === reason))).toEqual([]);
+  });
+
+  const comments = FILES.map((file) => ({
+    file,
+    comments: casesIn(file)
+      .map(({ comment }) => comment)
+      .join('\n'),
+  }));
+
+  test('name every clause of docs/decision.md, and none that it does not have', () => {
+    const [, list = ''] = DOCS.split('## How open clauses are read');
+    const clauses = [...list.matchAll(/^(\d+)\. /gm)].map(([, number]) => number);
+    const named = comments.flatMap((one) =>
+      [...one.comments.matchAll(/clause (\d+)/gi)].map(([, number]) => number),
+    );
+    expect(new Set(named)).toEqual(new Set(clauses));
+  });
+
+  test('are where docs/decision.md says for each rule', () => {
+    const rows = RULES.map(({ id, row, why }) => {
+      const files = comments.filter((one) => new RegExp(`Row ${row}\\b`).test(one.comments));
+      expect(files, `files with a comment that names row ${row}`).not.toEqual([]);
+      const names = files.map(({ file }) => file.replace('.txt', '')).join(', ');
+      return `| \`${id}\` | ${row} | ${why} | ${names} |\n`;
+    });
+    const text = DOCS.replace(RULE_ROWS, (_, head: string) => head + rows.join(''));
+    if (process.env['UPDATE_DOCS']) writeFileSync(PAGE, text);
+    expect(readFileSync(PAGE, 'utf8')).toBe(text);
   });
 });
