@@ -25,6 +25,7 @@ const CONTROLLERS = [...KUBERNETES, 'kube-controller-manager'];
 /** The real parts that each file of tests needs; files that need none are not named. */
 export const NEEDS: Readonly<Record<string, readonly string[]>> = {
   'test/e2e/access-components.test.ts': ['current kubectl'],
+  'test/e2e/canaries.test.ts': KUBERNETES,
   'test/e2e/certificates.test.ts': [...KUBERNETES, 'openssl'],
   'test/e2e/client-certificate.test.ts': KUBERNETES,
   'test/e2e/cluster-mode.test.ts': CONTROLLERS,
