@@ -117,6 +117,19 @@ function memoryKib(field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(String.raw`${field}:\s+(\d+) kB`).exec(status)?.[1]);
 }
 
+/** Runs an attack, tells what it gave and what it took, and gives the most KiB that there ever were. */
+async function peakAfter(
+  what: string,
+  attack: () => Promise<Readonly<Record<string, number>>>,
+): Promise<number> {
+  const before = memoryKib('VmRSS');
+  const seen = await attack();
+  const after = memoryKib('VmRSS');
+  const peak = memoryKib('VmHWM');
+  told(what, { ...seen, 'KiB before': before, after, peak });
+  return peak;
+}
+
 function told(what: string, numbers: Readonly<Record<string, number>>): void {
   const listed = Object.entries(numbers).map(([name, value]) => `${name} ${Math.round(value)}`);
   process.stdout.write(`hostile: ${what}: ${listed.join(', ')}\n`);
@@ -236,100 +249,86 @@ describe('protocols and their versions', () => {
 
 describe('while they go on, honest callers are served and memory is bounded', () => {
   test(`${IDLE} idle connections, of which some have not even begun their handshake`, async () => {
-    const before = memoryKib('VmRSS');
-    for (let nth = 0; nth < IDLE; nth += 100) {
-      const sockets = Array.from({ length: 100 }, (_, one) => (one % 2 === 0 ? tls() : tcp()));
-      await until(
-        'a hundred more connections',
-        () => sockets.every((socket) => socket.closed || isSettled(socket)),
-        { timeoutMs: 30_000, intervalMs: 20 },
-      );
-    }
-    const honestMs = await honest();
-    // More than fit are let go, those that never asked anything first.
-    await until('no more than fit', () => open.size <= MOST_CONNECTIONS, { timeoutMs: 30_000 });
-    // Those that never begin a handshake go after 10 s.
-    expect(open.size).toBeGreaterThan(IDLE / 2 - 1);
-    const during = memoryKib('VmRSS');
-    expect(memoryKib('VmHWM')).toBeLessThan(MEMORY_LIMIT_KIB);
-    told('idle connections', {
-      open: open.size,
-      'KiB before': before,
-      during,
-      'honest ms': honestMs,
+    const peak = await peakAfter('idle connections', async () => {
+      for (let nth = 0; nth < IDLE; nth += 100) {
+        const sockets = Array.from({ length: 100 }, (_, one) => (one % 2 === 0 ? tls() : tcp()));
+        await until(
+          'a hundred more connections',
+          () => sockets.every((socket) => socket.closed || isSettled(socket)),
+          { timeoutMs: 30_000, intervalMs: 20 },
+        );
+      }
+      const honestMs = await honest();
+      // More than fit are let go, those that never asked anything first.
+      await until('no more than fit', () => open.size <= MOST_CONNECTIONS, { timeoutMs: 30_000 });
+      // Those that never begin a handshake go after 10 s.
+      expect(open.size).toBeGreaterThan(IDLE / 2 - 1);
+      return { open: open.size, 'honest ms': honestMs };
     });
+    expect(peak).toBeLessThan(MEMORY_LIMIT_KIB);
   }, 180_000);
 
   test('slow senders of headers and of bodies get 408, and all others their answers', async () => {
-    const before = memoryKib('VmRSS');
-    const answers: string[] = [];
-    for (let nth = 0; nth < 200; nth += 1) {
-      const socket = tls();
-      let text = '';
-      socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      socket.on('close', () => answers.push(text.slice(0, 12)));
-      socket.write(nth % 2 === 0 ? HEAD : `${HEAD}Content-Length: 1000\r\n\r\n{`);
-      const drip = setInterval(
-        () => socket.write(nth % 2 === 0 ? `X${performance.now()}: y\r\n` : ' '),
-        500,
-      );
-      socket.on('close', () => clearInterval(drip));
-    }
-    const honestMs = await honest();
-    await until('all have been answered', () => answers.length === 200, { timeoutMs: 60_000 });
-    expect(new Set(answers)).toEqual(new Set(['HTTP/1.1 408']));
-    const after = memoryKib('VmRSS');
-    expect(memoryKib('VmHWM')).toBeLessThan(MEMORY_LIMIT_KIB);
-    told('slow senders', {
-      answered: answers.length,
-      'KiB before': before,
-      after,
-      'honest ms': honestMs,
+    const peak = await peakAfter('slow senders', async () => {
+      const answers: string[] = [];
+      for (let nth = 0; nth < 200; nth += 1) {
+        const socket = tls();
+        let text = '';
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        socket.on('close', () => answers.push(text.slice(0, 12)));
+        socket.write(nth % 2 === 0 ? HEAD : `${HEAD}Content-Length: 1000\r\n\r\n{`);
+        const drip = setInterval(
+          () => socket.write(nth % 2 === 0 ? `X${performance.now()}: y\r\n` : ' '),
+          500,
+        );
+        socket.on('close', () => clearInterval(drip));
+      }
+      const honestMs = await honest();
+      await until('all have been answered', () => answers.length === 200, { timeoutMs: 60_000 });
+      expect(new Set(answers)).toEqual(new Set(['HTTP/1.1 408']));
+      return { answered: answers.length, 'honest ms': honestMs };
     });
+    expect(peak).toBeLessThan(MEMORY_LIMIT_KIB);
   }, 180_000);
 
   test('large bodies that do not end, all at once', async () => {
-    const before = memoryKib('VmRSS');
-    const part = Buffer.alloc(6 * 1024 * 1024, 0x20);
-    const answers: string[] = [];
-    for (let nth = 0; nth < 16; nth += 1) {
-      const socket = tls();
-      socket.on('data', (chunk: Buffer) => answers.push(chunk.toString().slice(0, 12)));
-      socket.write(`${HEAD}Content-Length: ${8 * 1024 * 1024}\r\n\r\n`);
-      socket.write(part);
-    }
-    const times = [await honest(), await honest()];
-    await until('most have been turned away', () => answers.length >= 10, { timeoutMs: 90_000 });
-    times.push(await honest());
-    expect(answers).toContain('HTTP/1.1 503');
-    const during = memoryKib('VmRSS');
-    expect(memoryKib('VmHWM')).toBeLessThan(MEMORY_LIMIT_KIB);
-    told('large bodies', {
-      turnedAway: answers.length,
-      'KiB before': before,
-      during,
-      peak: memoryKib('VmHWM'),
-      'honest ms': Math.max(...times),
+    const peak = await peakAfter('large bodies', async () => {
+      const part = Buffer.alloc(6 * 1024 * 1024, 0x20);
+      const answers: string[] = [];
+      for (let nth = 0; nth < 16; nth += 1) {
+        const socket = tls();
+        socket.on('data', (chunk: Buffer) => answers.push(chunk.toString().slice(0, 12)));
+        socket.write(`${HEAD}Content-Length: ${8 * 1024 * 1024}\r\n\r\n`);
+        socket.write(part);
+      }
+      const times = [await honest(), await honest()];
+      await until('most have been turned away', () => answers.length >= 10, {
+        timeoutMs: 90_000,
+      });
+      times.push(await honest());
+      expect(answers).toContain('HTTP/1.1 503');
+      return { turnedAway: answers.length, 'honest ms': Math.max(...times) };
     });
+    expect(peak).toBeLessThan(MEMORY_LIMIT_KIB);
   }, 180_000);
 
   test('bodies in chunks of one byte', async () => {
-    const before = memoryKib('VmRSS');
-    const bytes = '1\r\n \r\n'.repeat(200_000);
-    const sockets = await Promise.all(Array.from({ length: 3 }, () => established(tls())));
-    const written = sockets.map(
-      (socket) =>
-        new Promise((resolve) => {
-          socket.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
-          socket.write(bytes, resolve);
-          socket.once('close', resolve);
-        }),
-    );
-    const honestMs = await honest();
-    await Promise.all(written);
-    const during = memoryKib('VmRSS');
-    expect(memoryKib('VmHWM')).toBeLessThan(MEMORY_LIMIT_KIB);
-    told('tiny chunks', { 'KiB before': before, during, 'honest ms': honestMs });
+    const peak = await peakAfter('tiny chunks', async () => {
+      const bytes = '1\r\n \r\n'.repeat(200_000);
+      const sockets = await Promise.all(Array.from({ length: 3 }, () => established(tls())));
+      const written = sockets.map(
+        (socket) =>
+          new Promise((resolve) => {
+            socket.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
+            socket.write(bytes, resolve);
+            socket.once('close', resolve);
+          }),
+      );
+      const honestMs = await honest();
+      await Promise.all(written);
+      return { 'honest ms': honestMs };
+    });
+    expect(peak).toBeLessThan(MEMORY_LIMIT_KIB);
   }, 180_000);
 
   test('and the same process goes on', async () => {
