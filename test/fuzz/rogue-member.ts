@@ -30,11 +30,13 @@ function varint(value: bigint): Buffer {
   return Buffer.from(octets);
 }
 
-function number(field: number, value: bigint): Buffer {
+/** A field of a protobuf message that holds a number. */
+export function number(field: number, value: bigint): Buffer {
   return Buffer.concat([varint(BigInt(field * 8)), varint(value)]);
 }
 
-function bytes(field: number, value: Buffer | string): Buffer {
+/** A field of a protobuf message that holds a text or another message. */
+export function bytes(field: number, value: Buffer | string): Buffer {
   const content = Buffer.from(value);
   return Buffer.concat([varint(BigInt(field * 8 + 2)), varint(BigInt(content.length)), content]);
 }
@@ -197,12 +199,9 @@ function rawSocket({ session }: ServerHttp2Stream): Socket | undefined {
 export class RogueMember {
   readonly #server: Http2Server;
   readonly #open = new Set<Socket>();
-  #behave: (request: Request) => void = () => undefined;
-  #random: Random;
-  #knowledge: Knowledge | null = null;
+  #behave: (stream: ServerHttp2Stream, path: string) => void = () => undefined;
 
-  private constructor(random: Random) {
-    this.#random = random;
+  private constructor() {
     this.#server = createServer();
     this.#server.on('connection', (socket: Socket) => {
       this.#open.add(socket);
@@ -216,14 +215,13 @@ export class RogueMember {
     this.#server.on('sessionError', () => undefined);
     this.#server.on('stream', (stream, headers) => {
       stream.on('error', () => undefined).resume();
-      const knowledge = this.#knowledge;
-      if (knowledge === null || stream.destroyed) return;
-      this.#behave({ stream, path: String(headers[':path']), knowledge, random: this.#random });
+      if (!stream.destroyed) this.#behave(stream, String(headers[':path']));
     });
   }
 
-  static async start(random: Random): Promise<RogueMember> {
-    const member = new RogueMember(random);
+  /** Answers nobody until it is told how. */
+  static async start(): Promise<RogueMember> {
+    const member = new RogueMember();
     member.#server.listen(0, '127.0.0.1');
     await once(member.#server, 'listening');
     return member;
@@ -240,12 +238,15 @@ export class RogueMember {
 
   /** One in `truthIn` answers is true; 1: all are. */
   play(knowledge: Knowledge, random: Random, truthIn: number): void {
-    this.#knowledge = knowledge;
-    this.#random = random;
-    this.#behave = (request) => {
-      if (random.oneIn(truthIn)) answer(request.stream, frame(truth(request.path, knowledge)));
-      else random.pick(MISDEEDS)(request);
+    this.#behave = (stream, path) => {
+      if (random.oneIn(truthIn)) answer(stream, frame(truth(path, knowledge)));
+      else random.pick(MISDEEDS)({ stream, path, knowledge, random });
     };
+  }
+
+  /** Answers each method with the message that is given for its path, from now on. */
+  tell(messageFor: (path: string) => Buffer): void {
+    this.#behave = (stream, path) => answer(stream, frame(messageFor(path)));
   }
 
   async close(): Promise<void> {

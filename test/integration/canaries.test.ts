@@ -28,7 +28,7 @@ beforeAll(async () => {
   ({ cert, key } = await authority.issue({ commonName: 'client' }));
   keyLine = key.split('\n')[1] ?? '';
   silent = await silentListener();
-  rogue = await RogueMember.start(new Random(1));
+  rogue = await RogueMember.start();
 });
 afterAll(async () => {
   await silent.close();
