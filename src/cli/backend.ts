@@ -2,6 +2,7 @@ import type { Announce } from '../admission/announce.ts';
 import type { GuardSource } from '../admission/guard-source.ts';
 import type { StatusSource } from '../page/port.ts';
 import type { ReviewHandler } from '../server/webhook-server.ts';
+import type { Streams } from './streams.ts';
 import type { CertificateCluster } from './serve/serving-certificate.ts';
 
 /** Where `serve` has its guards from. */
@@ -29,4 +30,11 @@ export class UsageError extends Error {
     super(lines.join('; '));
     this.lines = lines;
   }
+}
+
+/** Tells what the user gave wrong, and gives the exit code; whatever is no UsageError is thrown on. */
+export function usageExit(error: unknown, { err }: Pick<Streams, 'err'>): 2 {
+  if (!(error instanceof UsageError)) throw error;
+  for (const line of error.lines) err(`etcd-guard: ${line}\n`);
+  return 2;
 }

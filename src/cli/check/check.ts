@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import type { CheckConfig } from '../../config.ts';
 import type { ClusterView } from '../../decision/cluster-view.ts';
 import type { Operation } from '../../decision/situation.ts';
-import { UsageError } from '../backend.ts';
+import { usageExit } from '../backend.ts';
 import type { Finding } from '../finding.ts';
 import type { Surroundings } from '../streams.ts';
 import { arithmetic } from './arithmetic.ts';
@@ -22,9 +22,7 @@ export async function check(config: CheckConfig, around: Surroundings): Promise<
     streams.out(written(reportOf(where, finding), config.output) ?? asText(config.pod, finding));
     return exitCode(finding);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    for (const line of error.lines) streams.err(`etcd-guard: ${line}\n`);
-    return 2;
+    return usageExit(error, streams);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { GuardedCluster } from '../../admission/guard-source.ts';
 import type { HandOffConfig } from '../../config.ts';
-import { UsageError } from '../backend.ts';
+import { usageExit, UsageError } from '../backend.ts';
 import { explained } from '../cluster-error.ts';
 import { openClusters, type Clusters, type FoundCluster } from '../clusters/clusters.ts';
 import type { Surroundings } from '../streams.ts';
@@ -43,11 +43,7 @@ export async function handOff(
       clusters.close();
     }
   } catch (error) {
-    if (error instanceof UsageError) {
-      for (const line of error.lines) streams.err(`etcd-guard: ${line}\n`);
-      return 2;
-    }
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof Refused)) return usageExit(error, streams);
     streams.err(`etcd-guard: ${plain(error.message)}\n`);
     return streams.stop.aborted ? Number(streams.stop.reason) : error.code;
   }

@@ -1,5 +1,5 @@
 import type { StatusConfig } from '../../config.ts';
-import { UsageError } from '../backend.ts';
+import { usageExit } from '../backend.ts';
 import type { Streams, Surroundings } from '../streams.ts';
 import { asDocuments } from './documents.ts';
 import { fileStatus } from './file-source.ts';
@@ -18,9 +18,7 @@ export async function status(config: StatusConfig, around: Surroundings): Promis
       source.close();
     }
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    for (const line of error.lines) streams.err(`etcd-guard: ${line}\n`);
-    return 2;
+    return usageExit(error, streams);
   }
 }
 

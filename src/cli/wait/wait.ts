@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WaitConfig } from '../../config.ts';
-import { UsageError } from '../backend.ts';
+import { usageExit, UsageError } from '../backend.ts';
 import { openChecks } from '../check/checks.ts';
 import type { Surroundings } from '../streams.ts';
 import { plain } from '../text.ts';
@@ -32,9 +32,7 @@ export async function wait(config: WaitConfig, around: Surroundings): Promise<nu
       condition.close();
     }
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    for (const line of error.lines) streams.err(`etcd-guard: ${line}\n`);
-    return 2;
+    return usageExit(error, streams);
   }
 }
 
