@@ -14,6 +14,12 @@ export function recordOf(value: unknown): Json {
   return isRecord(value) ? value : NOTHING;
 }
 
+/** A field of its own, of whatever it is. */
+export function fieldOf(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+  return Reflect.get(value, name);
+}
+
 /** The array that it is, or an empty one. */
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];

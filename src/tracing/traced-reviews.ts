@@ -1,3 +1,4 @@
+import { fieldOf } from '../admission/json.ts';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
 import type { Attributes, Outcome, Tracing } from './port.ts';
@@ -54,11 +55,6 @@ function outcomeOf({ status, body }: Reply, asked: Attributes): Outcome {
     },
     failed: failure || status >= 400,
   };
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return Reflect.get(value, name);
 }
 
 const LONGEST = 256;

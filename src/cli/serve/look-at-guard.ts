@@ -1,4 +1,5 @@
 import type { GuardedCluster, GuardSource } from '../../admission/guard-source.ts';
+import { recordOf } from '../../admission/json.ts';
 import type { PodSnapshot } from '../../admission/review.ts';
 import type { ClusterStatus } from '../../guards/guard-status.ts';
 import type { Unprotected } from '../../kubernetes/guards/protection.ts';
@@ -57,8 +58,4 @@ function openPart(spec: unknown): unknown {
   const { selector, members, policy } = recordOf(spec);
   const { port, addresses } = recordOf(members);
   return { selector, members: { port, addresses }, policy };
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

@@ -1,3 +1,4 @@
+import { fieldOf, listOf } from '../../admission/json.ts';
 import { decodePod, type PodSnapshot } from '../../admission/review.ts';
 import type { PodFacts } from '../../decision/situation.ts';
 import { hostOf, withPort } from '../../guards/address.ts';
@@ -29,13 +30,13 @@ export type InSyncCondition = { readonly status: string; readonly reason: string
 export function livePod(object: KubernetesObject): LivePod | null {
   const snapshot = decodePod(object);
   if (snapshot === null) return null;
-  const containers = records(field(field(object, 'spec'), 'containers'));
-  const status = field(object, 'status');
-  const ips = records(field(status, 'podIPs')).map((entry) => field(entry, 'ip'));
+  const containers = listOf(fieldOf(fieldOf(object, 'spec'), 'containers'));
+  const status = fieldOf(object, 'status');
+  const ips = listOf(fieldOf(status, 'podIPs')).map((entry) => fieldOf(entry, 'ip'));
   return {
     snapshot,
     uid: object.metadata.uid,
-    podIps: [...new Set(strings([field(status, 'podIP'), ...ips]))].filter((ip) => ip !== ''),
+    podIps: [...new Set(strings([fieldOf(status, 'podIP'), ...ips]))].filter((ip) => ip !== ''),
     listenPort: firstOf(containers, listenPortOf),
     namedPort: firstOf(containers, namedPortOf),
     ...inSyncOf(object),
@@ -43,10 +44,10 @@ export function livePod(object: KubernetesObject): LivePod | null {
 }
 
 function inSyncOf(object: KubernetesObject): Pick<LivePod, 'inSync'> {
-  const gates = records(field(field(object, 'spec'), 'readinessGates'));
-  if (!gates.some((gate) => field(gate, 'conditionType') === IN_SYNC)) return {};
-  const conditions = records(field(field(object, 'status'), 'conditions'));
-  const found = conditions.find((condition) => field(condition, 'type') === IN_SYNC);
+  const gates = listOf(fieldOf(fieldOf(object, 'spec'), 'readinessGates'));
+  if (!gates.some((gate) => fieldOf(gate, 'conditionType') === IN_SYNC)) return {};
+  const conditions = listOf(fieldOf(fieldOf(object, 'status'), 'conditions'));
+  const found = conditions.find((condition) => fieldOf(condition, 'type') === IN_SYNC);
   if (found === undefined) return { inSync: null };
   return { inSync: { status: textIn(found, 'status'), reason: textIn(found, 'reason') } };
 }
@@ -117,14 +118,15 @@ export function containersAreDown({ snapshot }: LivePod, port: number): boolean 
 
 /** `status.conditions` of a Node says Ready. */
 export function isReady(node: KubernetesObject): boolean {
-  return records(field(field(node, 'status'), 'conditions')).some(
-    (condition) => field(condition, 'type') === 'Ready' && field(condition, 'status') === 'True',
+  return listOf(fieldOf(fieldOf(node, 'status'), 'conditions')).some(
+    (condition) =>
+      fieldOf(condition, 'type') === 'Ready' && fieldOf(condition, 'status') === 'True',
   );
 }
 
 /** `kubectl cordon` and drains set it. */
 export function isCordoned(node: KubernetesObject): boolean {
-  return field(field(node, 'spec'), 'unschedulable') === true;
+  return fieldOf(fieldOf(node, 'spec'), 'unschedulable') === true;
 }
 
 function hostPort(ip: string, port: number): string {
@@ -133,15 +135,15 @@ function hostPort(ip: string, port: number): string {
 
 /** Of its `--listen-client-urls`, which go before its environment, as etcd has it. */
 function listenPortOf(container: unknown): number | null {
-  const words = [...strings(field(container, 'command')), ...strings(field(container, 'args'))];
+  const words = [...strings(fieldOf(container, 'command')), ...strings(fieldOf(container, 'args'))];
   // A shell's script is one word with the flag somewhere in it.
   const flag = /(?<![\w-])--?listen-client-urls[=\s\\]+["']?(?<urls>[^\s"'\\]+)/;
   const urls = flag.exec(words.join(' '))?.groups?.['urls'];
   if (urls !== undefined) return portIn(urls);
-  const fromEnv = records(field(container, 'env')).find(
-    (entry) => field(entry, 'name') === 'ETCD_LISTEN_CLIENT_URLS',
+  const fromEnv = listOf(fieldOf(container, 'env')).find(
+    (entry) => fieldOf(entry, 'name') === 'ETCD_LISTEN_CLIENT_URLS',
   );
-  const value = field(fromEnv, 'value');
+  const value = fieldOf(fromEnv, 'value');
   return typeof value === 'string' ? portIn(value) : null;
 }
 
@@ -157,8 +159,10 @@ function portIn(urls: string): number | null {
 }
 
 function namedPortOf(container: unknown): number | null {
-  const named = records(field(container, 'ports')).find((port) => field(port, 'name') === 'client');
-  const number = field(named, 'containerPort');
+  const named = listOf(fieldOf(container, 'ports')).find(
+    (port) => fieldOf(port, 'name') === 'client',
+  );
+  const number = fieldOf(named, 'containerPort');
   return typeof number === 'number' ? number : null;
 }
 
@@ -170,20 +174,11 @@ function firstOf<T>(all: readonly unknown[], read: (one: unknown) => T | null): 
   return null;
 }
 
-function field(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return Reflect.get(value, name);
-}
-
 function textIn(value: unknown, name: string): string {
-  const text = field(value, name);
+  const text = fieldOf(value, name);
   return typeof text === 'string' ? text : '';
 }
 
-function records(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
 function strings(value: unknown): readonly string[] {
-  return records(value).filter((word) => typeof word === 'string');
+  return listOf(value).filter((word) => typeof word === 'string');
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { recordOf } from '../../admission/json.ts';
 import { faultsIn, type Fault } from '../../guards/faults.ts';
 import { contradiction, type LabelSelector } from '../../guards/label-selector.ts';
 import type { Actor, Lock } from '../../locks/lock.ts';
@@ -133,8 +134,4 @@ function statusIn(object: KubernetesObject): LockStatus {
   const broken = new Set(lockStatus.safeParse(given).error?.issues.map(({ path }) => path[0]));
   const rest = Object.entries(given).filter(([field]) => !broken.has(field));
   return lockStatus.safeParse(Object.fromEntries(rest)).data ?? {};
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { recordOf } from '../../admission/json.ts';
 import { ApiError, type KubernetesApi, type KubernetesObject } from '../api/api.ts';
 import type { ResourceDiscovery } from '../api/discovery.ts';
 import { NAMESPACES, WEBHOOK_CONFIGURATIONS } from '../guards/protection.ts';
@@ -167,10 +168,6 @@ function untilItsEnd({ lock }: LockObject, nowMs: number): number {
 
 function keyOf({ metadata: { namespace = '', name } }: KubernetesObject): string {
   return `${namespace}/${name}`;
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
 function asJson(value: unknown): unknown {
