@@ -20,9 +20,9 @@ export function guardName({ guard, situation: { target } }: Case): string {
 }
 
 /** The first of them, separated by commas, and how many more there are. */
-export function names(all: readonly string[]): string {
-  const shown = all.slice(0, NAMES_SHOWN).join(', ');
-  return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
+export function names(all: readonly string[], most = NAMES_SHOWN): string {
+  const shown = all.slice(0, most).join(', ');
+  return all.length > most ? `${shown} and ${all.length - most} more` : shown;
 }
 
 /** Why nobody can tell who the members are, in half a sentence with who was silent; null: a list is agreed on. */

@@ -1,4 +1,5 @@
 import type { ClusterView, MemberView } from '../../decision/cluster-view.ts';
+import { names } from '../../decision/wording.ts';
 import { plain } from '../text.ts';
 
 /** How many members a line names before it says "and N more". */
@@ -17,8 +18,8 @@ export function arithmetic(pod: string, view: ClusterView | null): readonly stri
   return [
     `leader: ${leaderOf(view)}`,
     `voters: ${view.voters}, so the quorum is ${view.quorum}`,
-    `healthy now: ${healthy.length}${healthy.length === 0 ? '' : ` (${names(healthy.map(nameOf))})`}`,
-    ...(others.length === 0 ? [] : [`not healthy: ${names(others.map(withCause))}`]),
+    `healthy now: ${healthy.length}${healthy.length === 0 ? '' : ` (${names(healthy.map(nameOf), NAMES_SHOWN)})`}`,
+    ...(others.length === 0 ? [] : [`not healthy: ${names(others.map(withCause), NAMES_SHOWN)}`]),
     without(pod, view, healthy),
   ];
 }
@@ -57,9 +58,4 @@ function nameOf({ pods, name, id }: MemberView): string {
 
 function withCause(member: MemberView): string {
   return `${nameOf(member)} (${plain(member.why)})`;
-}
-
-function names(all: readonly string[]): string {
-  const shown = all.slice(0, NAMES_SHOWN).join(', ');
-  return all.length > NAMES_SHOWN ? `${shown} and ${all.length - NAMES_SHOWN} more` : shown;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { upperFirst } from '../../decision/wording.ts';
 import { withTimes, type ClusterStatus } from '../../guards/guard-status.ts';
 import type { KubernetesObject } from '../../kubernetes/api/api.ts';
 import { shownIn } from '../../kubernetes/guards/guard-resource.ts';
@@ -41,10 +42,6 @@ function ageOf(ms: number): string {
   if (minutes < 120) return `${minutes} min`;
   const hours = Math.round(minutes / 60);
   return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
-}
-
-function upperFirst(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** The status of this moment, with what only the object knows: its ledger, and since when. */
