@@ -1,5 +1,6 @@
 import type { Announcement } from '../../admission/announce.ts';
 import { systemClock, type Clock } from '../../sharing/clock.ts';
+import { drained } from '../../sharing/drain.ts';
 import { ApiError, type KubernetesApi } from '../api/api.ts';
 import { eventName, eventObject, eventPatch, eventsIn } from './event-object.ts';
 import {
@@ -71,14 +72,8 @@ export class Events {
   async close(withinMs: number): Promise<void> {
     this.#closing = true;
     this.#cancelTimer();
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(withinMs, resolve);
-    const endsMs = this.#clock.now() + withinMs;
     this.#writeDue();
-    while (this.#writing.size > 0 && this.#clock.now() < endsMs) {
-      await Promise.race([late, ...this.#writing]);
-    }
-    cancel();
+    await drained(() => this.#writing, withinMs, this.#clock);
   }
 
   #wakeBy(dueMs: number | null): void {

@@ -1,5 +1,6 @@
 import type { Lock } from '../../locks/lock.ts';
 import { systemClock, type Clock } from '../../sharing/clock.ts';
+import { drained } from '../../sharing/drain.ts';
 import { ApiError, type KubernetesApi, type KubernetesObject } from '../api/api.ts';
 import { decodeLock, locksIn, type LockStatus } from './lock-resource.ts';
 
@@ -82,14 +83,8 @@ export class DenialLedger {
   async close(withinMs: number): Promise<void> {
     this.#closing = true;
     this.#cancel();
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(withinMs, resolve);
-    const endsMs = this.#clock.now() + withinMs;
     this.#writeDue();
-    while (this.#writing.size > 0 && this.#clock.now() < endsMs) {
-      await Promise.race([late, ...this.#writing.values()]);
-    }
-    cancel();
+    await drained(() => this.#writing.values(), withinMs, this.#clock);
   }
 
   #wake(): void {
