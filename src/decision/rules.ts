@@ -20,7 +20,7 @@ export interface Rule {
 }
 
 /** How long a repeated request goes through under the reservation that the first one made. */
-export const OWN_RESERVATION_MS = 60_000;
+const OWN_RESERVATION_MS = 60_000;
 
 const ASK: Ask = { kind: 'ask' };
 

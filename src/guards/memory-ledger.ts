@@ -3,7 +3,7 @@ import type { Reason, Reservation } from '../decision/situation.ts';
 import type { MemberId } from '../decision/member-id.ts';
 
 /** How long an entry lives beyond the pod's grace period: the API server's own limits, with room. */
-export const RESERVATION_MS = 120_000;
+const RESERVATION_MS = 120_000;
 
 /** The grace period of an eviction that names none, as Kubernetes defaults it. */
 export const DEFAULT_GRACE_SECONDS = 30;

@@ -213,7 +213,7 @@ function verdictCell({ verdict, name }: PodRow, look: GuardLook): Html {
 }
 
 /** In words and by a sign: colour only helps. */
-export function verdictBadge(decision: 'allow' | 'deny' | 'error', reason: string): Html {
+function verdictBadge(decision: 'allow' | 'deny' | 'error', reason: string): Html {
   const { kind, sign, words } = BADGES[decision];
   return html`<p class="verdict ${kind}">
     <span class="mark" aria-hidden="true">${sign}</span>${words} <code>${reason}</code>

@@ -1,8 +1,8 @@
 /** What the API server allows a webhook that names no timeout. */
-export const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** The most that a webhook configuration may ask for (timeoutSeconds: 30). */
-export const MAX_TIMEOUT_MS = 30_000;
+const MAX_TIMEOUT_MS = 30_000;
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,

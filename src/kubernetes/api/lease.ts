@@ -11,7 +11,7 @@ export interface LeaseTiming {
   readonly retryMs: number;
 }
 
-export const LEASE_TIMING: LeaseTiming = {
+const LEASE_TIMING: LeaseTiming = {
   durationMs: 15_000,
   renewDeadlineMs: 10_000,
   retryMs: 2_000,

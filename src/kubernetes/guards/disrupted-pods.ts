@@ -12,7 +12,7 @@ export interface LedgerPod {
  * An API request may live 60 s and other webhooks take up to 30 s: whoever was allowed has gone or
  * been refused by then.
  */
-export const ENTRY_MS = 120_000;
+const ENTRY_MS = 120_000;
 
 /**
  * Entries that still count: not yet 120 s old, and of a pod that is there and not terminating; then
