@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import express from 'express';
+import type express from 'express';
+import { bareApp } from './bare-app.ts';
 import { secureContextOf, type ServingCertificate } from './certificate.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -48,11 +49,7 @@ const CONTENT_SECURITY_POLICY = [
 
 /** The side of `/metrics`, `/healthz`, `/readyz` and the status page, for GET and HEAD. */
 export function createObservabilityServer(options: ObservabilityOptions): Server | TlsServer {
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-  app.set('query parser', false);
-  app.set('env', 'production');
+  const app = bareApp();
   app.use((request, response, next) => {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     response.setHeader('Cache-Control', 'no-store');

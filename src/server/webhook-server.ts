@@ -2,9 +2,10 @@ import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type SecureContextOptions } from 'node:tls';
-import express from 'express';
+import type express from 'express';
 import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
+import { bareApp } from './bare-app.ts';
 import { BodyRoom, MAX_VALUES, isTooDense, parseJson, readBody, type Body } from './body.ts';
 import { secureContextOf, type ServingCertificate } from './certificate.ts';
 import { ClientGate, type ClientAuthority } from './client-authority.ts';
@@ -220,11 +221,7 @@ export class WebhookServer {
   }
 
   #createApp(): express.Express {
-    const app = express();
-    app.disable('x-powered-by');
-    app.disable('etag');
-    app.set('query parser', false);
-    app.set('env', 'production');
+    const app = bareApp();
     for (const [path, handle] of [[REVIEWS, this.#handle] as const, ...this.#others]) {
       app.post(path, (request, response) => this.#answer(request, response, handle));
       app.all(path, (request, response) => {
