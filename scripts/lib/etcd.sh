@@ -59,7 +59,8 @@ etcd_unpack_debian() {
   # Fresh containers have no package lists.
   etcd_apt_download || { etcd_as_root apt-get -qq update && etcd_apt_download; } || return 1
   for package in ./*.deb; do
-    dpkg-deb --extract "$package" unpacked || return 1
+    # Without the init script and its settings, which are called etcd, too.
+    dpkg-deb --fsys-tarfile "$package" | tar -x ./usr/bin || return 1
   done
 }
 
@@ -90,6 +91,7 @@ etcd_as_root() {
   fi
 }
 
+# etcd_from_release [NAME]: into the cache under that name.
 etcd_from_release() {
   local system arch
   case "$(uname -s)" in
@@ -103,7 +105,7 @@ etcd_from_release() {
     *) return 1 ;;
   esac
   setup_say "downloading etcd $etcd_release"
-  etcd_fill "etcd-$etcd_release" etcd_unpack_release "$system-$arch"
+  etcd_fill "${1:-etcd-$etcd_release}" etcd_unpack_release "$system-$arch"
 }
 
 etcd_unpack_release() {

@@ -97,9 +97,9 @@ function hex(decimal: string): string {
   return BigInt(decimal).toString(16);
 }
 
-/** etcdctl prints 64-bit numbers bare, and JSON.parse would round them. */
+/** etcdctl prints 64-bit numbers bare, and JSON.parse would round them; those in texts stay as they are. */
 function parseEtcdJson(text: string): unknown {
-  return JSON.parse(text.replaceAll(/:(\d{16,})/g, ':"$1"'));
+  return JSON.parse(text.replaceAll(/":(\d{16,})/g, '":"$1"'));
 }
 
 /** Without settings that this process was given for an etcd of its own. */
@@ -155,6 +155,8 @@ export class EtcdCluster {
   readonly #etcdctl: string;
   readonly #speedups: readonly string[];
   readonly #members = new Map<string, Started>();
+  /** Of members that were given another etcd than the others. */
+  readonly #programs = new Map<string, string>();
   #rootPassword: string | undefined;
 
   private constructor(init: {
@@ -286,6 +288,12 @@ export class EtcdCluster {
     member.process = await this.#launch(member, 'existing', this.#initialCluster());
     await this.#learnId(member);
     return describe(member);
+  }
+
+  /** Ends a member and starts it again on its own data, with the etcd of this directory. */
+  async upgradeMember(name: string, binaries: string): Promise<EtcdMember> {
+    this.#programs.set(name, requireBinary('etcd', binaries));
+    return this.restartMember(name);
   }
 
   /** Adds a member that does not vote, and starts it. */
@@ -445,7 +453,7 @@ export class EtcdCluster {
         : []),
       ...(this.#options.args ?? []),
     ];
-    return ManagedProcess.start(this.#etcd, args, {
+    return ManagedProcess.start(this.#programs.get(member.name) ?? this.#etcd, args, {
       name: `etcd ${member.name}`,
       env: etcdEnvironment(),
     });
