@@ -8,7 +8,7 @@
 #
 # The first of these that has it and runs:
 #
-#   1. the directory that NEWER_ETCD names, of 3.5 or of anything newer
+#   1. the directory that NEWER_ETCD names, of 3.5 or newer (etcd is upgraded one minor version at a time)
 #   2. the cache of earlier downloads
 #   3. the packages of Debian 13, from the mirrors of this machine's apt sources: unpacked, not installed
 #   4. the official release, its published checksums verified

@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 import type { KubernetesObject } from '../../src/kubernetes/api/api.ts';
 import {
   connectKubernetes,
@@ -9,6 +7,7 @@ import {
 import { decodeGuard, guardsIn } from '../../src/kubernetes/guards/guard-resource.ts';
 import { ResourceLedger } from '../../src/kubernetes/guards/resource-ledger.ts';
 import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
+import { newerCrd } from '../harness/newer-crd.ts';
 import { until } from '../harness/until.ts';
 
 const MS = 10_000;
@@ -20,18 +19,6 @@ const RESERVATION = {
   gracePeriodSeconds: null,
   handOffTo: null,
 } as const;
-
-/** The CRD as a version to come may have it: it lets more through wherever it can. */
-async function newerCrd(): Promise<unknown> {
-  const text = await readFile('deploy/webhook/10-crd.yaml', 'utf8');
-  return parse(text, (key, value: unknown) => {
-    if (typeof value !== 'object' || value === null || !('type' in value)) return value;
-    const isClosed = key === 'selector' || key === 'metadata';
-    return value.type === 'object' && !isClosed
-      ? { ...value, 'x-kubernetes-preserve-unknown-fields': true }
-      : value;
-  });
-}
 
 describe('with the CRD of a newer version on a real API server', () => {
   let kubernetes: KubeApiserver;

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
+import { earlierFile } from '../harness/earlier-program.ts';
 import type { EtcdMember } from '../harness/etcd-cluster.ts';
 import {
   deleteReview,
@@ -120,6 +122,25 @@ describe('an earlier version beside this one', () => {
     await cluster.api.kubectl('delete', 'pod', name, '--force', '--grace-period=0');
     await etcd.bringBack(etcd.etcd.member(name));
     await until('3/3', async () => (await status()).health === '3/3', { timeoutMs: 40_000 });
+  }
+
+  /** Once it is applied it still takes a moment until it is in force. */
+  async function applyCrd(crd: string): Promise<void> {
+    const applied = await cluster.api.kubectlWith(crd, 'apply', '--validate=false', '-f', '-');
+    expect(applied).toMatchObject({ exitCode: 0 });
+  }
+
+  /** A replica of this version alone keeps the leader and the quorum, and the status. */
+  async function judges(age: Age): Promise<void> {
+    const [guard] = await cluster.run(age);
+    if (guard === undefined) throw new Error('a replica is needed');
+    const { leader, first, second } = await etcd.roles();
+    expect(refusal(await guard.review(await reviewOf(leader)))).toContain(`${leader.name} leads`);
+    expect(await guard.review(await reviewOf(first))).toMatchObject({ allowed: true });
+    expect(refusal(await guard.review(await reviewOf(second)))).toContain('is needed by');
+    await until('its status', async () => (await status()).health === '2/3', {
+      timeoutMs: 40_000,
+    });
   }
 
   /** That of the one pod that is reserved. */
@@ -307,6 +328,27 @@ describe('an earlier version beside this one', () => {
     });
   });
 
+  describe('a rollback of the CRD as well', () => {
+    const FILE = 'deploy/webhook/10-crd.yaml';
+
+    it('takes what only the newer one has out of the guard, and the guard goes on', async () => {
+      const [older, newer] = await Promise.all([earlierFile(FILE), readFile(FILE, 'utf8')]);
+      await etcd.applyGuard({ inject: { terminationGracePeriodSeconds: 60 } });
+      expect((await guardObject()).spec).toHaveProperty('inject');
+      try {
+        await applyCrd(older);
+        await until('it is in force', async () => {
+          return !Object.hasOwn((await guardObject()).spec ?? {}, 'inject');
+        });
+        await judges('old');
+      } finally {
+        await applyCrd(newer);
+      }
+      await etcd.clearLedger();
+      await judges('new');
+    });
+  });
+
   describe('with a CRD that lets through what neither knows', () => {
     const MARK = { promises: { x: [1, 2] } };
 
@@ -321,6 +363,15 @@ describe('an earlier version beside this one', () => {
         await cluster.api.admin.patch(`${etcd.guardPath}/status`, { status: MARK });
         return (await guardObject()).status?.['promises'] !== undefined;
       });
+      // Which fields there are kubectl is told later.
+      await until(
+        'kubectl knows it',
+        async () => {
+          await etcd.applyGuard({ policy: { drain: 'Slowly' } });
+          return true;
+        },
+        { timeoutMs: 60_000, intervalMs: 500 },
+      );
     });
 
     it.each(BOTH_WAYS)(
@@ -392,6 +443,11 @@ describe('an earlier version beside this one', () => {
           policy: { drain: 'Slowly' },
           backups: { before: ['Delete'] },
         });
+        await until(
+          'the status says so',
+          async () => JSON.stringify((await status()).conditions).includes('"FieldsIgnored"'),
+          { timeoutMs: 40_000 },
+        );
         expect(guard.process.running).toBe(true);
       },
     );

@@ -32,6 +32,13 @@ export async function earlierProgram(options: EarlierProgramOptions = {}): Promi
   return join(kept, 'main.js');
 }
 
+/** A file of that revision. */
+export async function earlierFile(path: string): Promise<string> {
+  const commit = await commitOf(ROOT, EARLIER_REVISION);
+  const { stdout } = await execa('git', ['show', `${commit}:${path}`], { cwd: ROOT });
+  return stdout;
+}
+
 function usualCache(): string {
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'etcd-guard');
 }
