@@ -8,11 +8,16 @@ import { startServers } from '../../server/lifecycle.ts';
 import { createObservabilityServer } from '../../server/observability-server.ts';
 import { createReadiness } from '../../server/readiness.ts';
 import { WebhookServer, type WebhookOptions } from '../../server/webhook-server.ts';
-import { createLogger, type DestinationStream, type Logger } from '../../telemetry/logger.ts';
+import {
+  createLogger,
+  linesOfTurn,
+  type DestinationStream,
+  type Logger,
+} from '../../telemetry/logger.ts';
 import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
 import { systemClock } from '../../sharing/clock.ts';
-import { UsageError, type Backend } from '../backend.ts';
+import { usageExit, type Backend } from '../backend.ts';
 import { accessOf } from './access.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
 import { keepTraces, type Traces } from './keep-traces.ts';
@@ -33,41 +38,51 @@ export interface ServeSurroundings {
 
 /** `etcd-guard serve`: runs until it is asked to stop; resolves with the exit code. */
 export async function serve(config: ServeConfig, around: ServeSurroundings): Promise<number> {
-  const { streams, version, environment } = around;
-  const log = createLogger(config.logLevel, logDestination(config, streams));
-  const recorder = new Recorder(version);
-  const traces = await keepTraces(environment, { version, log });
+  const { streams } = around;
+  const { to, flush } = linesOfTurn(streams.out);
+  // Whatever ends the process: the last lines tell why.
+  process.once('exit', flush);
   try {
-    const { guards } = config;
-    const backend =
-      guards.kind === 'files'
-        ? await openGuardFiles(guards.files, { recorder, log, traces })
-        : await openCluster(guards.kubeconfig, {
-            recorder,
-            log,
-            traces,
-            environment,
-            roleLabels: config.roleLabels,
-            capabilities: config.capabilities,
-            webhookConfiguration: config.certificate.configuration,
-          });
-    const replica = environment['POD_NAME'] || hostname();
-    await run(config, backend, { streams, version, replica, recorder, log, traces });
+    await open(config, createLogger(config.logLevel, logDestination(config, to, streams)), around);
     return 0;
   } catch (error) {
-    if (error instanceof UsageError) {
-      for (const line of error.lines) streams.err(`etcd-guard: ${line}\n`);
-      return 2;
-    }
-    if (!(error instanceof ServerError)) throw error;
+    if (!(error instanceof ServerError)) return usageExit(error, streams);
     streams.err(`etcd-guard: ${error.message}\n`);
     return 1;
+  } finally {
+    flush();
+    process.off('exit', flush);
   }
 }
 
-function logDestination({ logFormat }: ServeConfig, { out, terminal }: Streams): DestinationStream {
+async function open(config: ServeConfig, log: Logger, around: ServeSurroundings): Promise<void> {
+  const { streams, version, environment } = around;
+  const { guards, roleLabels, capabilities } = config;
+  const recorder = new Recorder(version);
+  const traces = await keepTraces(environment, { version, log });
+  const observers = { recorder, log, traces };
+  const backend =
+    guards.kind === 'files'
+      ? await openGuardFiles(guards.files, observers)
+      : await openCluster(guards.kubeconfig, {
+          ...observers,
+          environment,
+          roleLabels,
+          capabilities,
+          webhookConfiguration: config.certificate.configuration,
+        });
+  const replica = environment['POD_NAME'] || hostname();
+  await run(config, backend, { streams, version, replica, ...observers });
+}
+
+function logDestination(
+  { logFormat }: ServeConfig,
+  lines: DestinationStream,
+  { terminal }: Streams,
+): DestinationStream {
   const format = logFormat ?? (terminal === null ? 'json' : 'pretty');
-  return format === 'json' ? { write: out } : prettyLog(out, { color: terminal?.color ?? false });
+  if (format === 'json') return lines;
+  return prettyLog((text) => lines.write(text), { color: terminal?.color ?? false });
 }
 
 interface Running {
