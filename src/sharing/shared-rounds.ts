@@ -100,7 +100,7 @@ export class SharedRounds<T> {
   #advance(): void {
     if (this.#waiting.size === 0) return;
     const newest = this.#newest;
-    if (newest === null || !this.#running.has(newest)) {
+    if (newest === null) {
       if (this.#running.size < this.#limits.rounds) this.#begin();
       return;
     }
@@ -142,7 +142,7 @@ export class SharedRounds<T> {
   }
 
   #end(running: Running<T>): void {
-    if (!this.#running.delete(running)) return;
+    if (!this.#remove(running)) return;
     const snapshots = new Map<number, T>();
     for (const { withinMs, cancelTimer, resolve } of running.waiters) {
       cancelTimer();
@@ -163,8 +163,14 @@ export class SharedRounds<T> {
     running.waiters.delete(waiter);
     waiter.resolve(running.round.snapshot(waiter.withinMs));
     if (running.waiters.size > 0) return;
-    this.#running.delete(running);
+    this.#remove(running);
     running.round.giveUp();
     this.#advance();
+  }
+
+  /** Whether it was running; nothing is left of it, since what members said is large. */
+  #remove(running: Running<T>): boolean {
+    if (this.#newest === running) this.#newest = null;
+    return this.#running.delete(running);
   }
 }
