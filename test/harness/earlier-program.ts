@@ -1,8 +1,9 @@
 import { execa } from 'execa';
-import { cp, mkdir, rename, rm, symlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { temporaryDirectory } from './reaper.ts';
 
@@ -19,7 +20,7 @@ export interface EarlierProgramOptions {
   readonly revision?: string;
   /** A git repository with that revision in its history. */
   readonly repository?: string;
-  /** Each revision has a folder here. */
+  /** Each revision has a folder here, one for each package-lock.json that it is built with. */
   readonly cache?: string;
 }
 
@@ -27,7 +28,7 @@ export interface EarlierProgramOptions {
 export async function earlierProgram(options: EarlierProgramOptions = {}): Promise<string> {
   const { revision = EARLIER_REVISION, repository = ROOT, cache = usualCache() } = options;
   const commit = await commitOf(repository, revision);
-  const kept = join(cache, `program-${commit}`);
+  const kept = join(cache, `program-${commit}-${await packagesOfToday()}`);
   if (!existsSync(join(kept, 'main.js'))) await build({ repository, commit, kept });
   return join(kept, 'main.js');
 }
@@ -41,6 +42,11 @@ export async function earlierFile(path: string): Promise<string> {
 
 function usualCache(): string {
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'etcd-guard');
+}
+
+async function packagesOfToday(): Promise<string> {
+  const lock = await readFile(join(ROOT, 'package-lock.json'));
+  return createHash('sha256').update(lock).digest('hex').slice(0, 12);
 }
 
 async function commitOf(repository: string, revision: string): Promise<string> {
@@ -71,20 +77,23 @@ async function build(at: {
     await execa('tar', ['-xf', archive, '-C', source]);
     await symlink(join(ROOT, 'node_modules'), join(source, 'node_modules'));
     await execa('npm', ['run', 'build'], { cwd: source });
-    const part = `${kept}.part-${process.pid}`;
-    await cp(join(source, 'dist'), part, { recursive: true });
-    await appear(part, kept);
+    await keep(join(source, 'dist'), kept);
   } finally {
     await work.remove();
   }
 }
 
-/** As a whole, so that somebody who builds the same at the same time does no harm. */
-async function appear(part: string, kept: string): Promise<void> {
+/** It appears as a whole, so that others who build the same at the same time do no harm, nor are done any. */
+async function keep(built: string, kept: string): Promise<void> {
+  await mkdir(dirname(kept), { recursive: true });
+  const part = await mkdtemp(`${kept}.part-`);
   try {
-    await rename(part, kept);
+    const whole = join(part, 'dist');
+    await cp(built, whole, { recursive: true });
+    await rename(whole, kept);
   } catch (error) {
-    await rm(part, { recursive: true, force: true });
     if (!existsSync(join(kept, 'main.js'))) throw error;
+  } finally {
+    await rm(part, { recursive: true, force: true });
   }
 }
