@@ -135,6 +135,23 @@ describe('a plain cluster', () => {
     await forwarder.close();
   });
 
+  it('keeps connections for three seconds and a half after the beginning of a look', async () => {
+    const clock = new FakeClock();
+    connectAnew({ clock });
+    const forwarder = await Forwarder.to(cluster.member('etcd-0').address);
+    const endpoints = [{ pod: 'etcd-0', address: forwarder.address }];
+    const look = async () => kindsOf(await etcd.ask(endpoints, 2000, { keepWarm: false }));
+    expect(await look()).toEqual({ 'etcd-0': 'status' });
+    await clock.advance(3_499);
+    expect(await look()).toEqual({ 'etcd-0': 'status' });
+    expect(forwarder.accepted).toBe(1);
+    await clock.advance(3_500);
+    await until('the connection closed', () => forwarder.open === 0);
+    expect(await look()).toEqual({ 'etcd-0': 'status' });
+    expect(forwarder.accepted).toBe(2);
+    await forwarder.close();
+  });
+
   it('lets running requests end when it is closed, and leaves no connection', async () => {
     const forwarder = await Forwarder.to(cluster.member('etcd-0').address);
     const endpoints = [{ pod: 'etcd-0', address: forwarder.address }];
