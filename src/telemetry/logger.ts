@@ -21,33 +21,6 @@ export function createLogger(level: LogLevel, to: DestinationStream): Logger {
   return pino(options, to);
 }
 
-/** A destination that holds lines back for a moment. */
-export interface HeldLines {
-  readonly to: DestinationStream;
-  /** Writes what is held, now. */
-  readonly flush: () => void;
-}
-
-/**
- * Writes the lines of one turn of the event loop together, after everything else that it has to do:
- * a line takes longer to write than to decide, and callers should not wait for it.
- */
-export function linesOfTurn(write: (text: string) => void): HeldLines {
-  let held = '';
-  const flush = (): void => {
-    const text = held;
-    held = '';
-    if (text !== '') write(text);
-  };
-  const to = {
-    write(line: string) {
-      if (held === '') process.nextTick(flush);
-      held += line;
-    },
-  };
-  return { to, flush };
-}
-
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error ? { code: String(error.code) } : {};

@@ -8,12 +8,7 @@ import { startServers } from '../../server/lifecycle.ts';
 import { createObservabilityServer } from '../../server/observability-server.ts';
 import { createReadiness } from '../../server/readiness.ts';
 import { WebhookServer, type WebhookOptions } from '../../server/webhook-server.ts';
-import {
-  createLogger,
-  linesOfTurn,
-  type DestinationStream,
-  type Logger,
-} from '../../telemetry/logger.ts';
+import { createLogger, type DestinationStream, type Logger } from '../../telemetry/logger.ts';
 import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
 import { systemClock } from '../../sharing/clock.ts';
@@ -39,19 +34,13 @@ export interface ServeSurroundings {
 /** `etcd-guard serve`: runs until it is asked to stop; resolves with the exit code. */
 export async function serve(config: ServeConfig, around: ServeSurroundings): Promise<number> {
   const { streams } = around;
-  const { to, flush } = linesOfTurn(streams.out);
-  // Whatever ends the process: the last lines tell why.
-  process.once('exit', flush);
   try {
-    await open(config, createLogger(config.logLevel, logDestination(config, to, streams)), around);
+    await open(config, createLogger(config.logLevel, logDestination(config, streams)), around);
     return 0;
   } catch (error) {
     if (!(error instanceof ServerError)) return usageExit(error, streams);
     streams.err(`etcd-guard: ${error.message}\n`);
     return 1;
-  } finally {
-    flush();
-    process.off('exit', flush);
   }
 }
 
@@ -75,14 +64,10 @@ async function open(config: ServeConfig, log: Logger, around: ServeSurroundings)
   await run(config, backend, { streams, version, replica, ...observers });
 }
 
-function logDestination(
-  { logFormat }: ServeConfig,
-  lines: DestinationStream,
-  { terminal }: Streams,
-): DestinationStream {
+/** A line is written before the answer that it tells of: none that was given is without one. */
+function logDestination({ logFormat }: ServeConfig, { out, terminal }: Streams): DestinationStream {
   const format = logFormat ?? (terminal === null ? 'json' : 'pretty');
-  if (format === 'json') return lines;
-  return prettyLog((text) => lines.write(text), { color: terminal?.color ?? false });
+  return format === 'json' ? { write: out } : prettyLog(out, { color: terminal?.color ?? false });
 }
 
 interface Running {
