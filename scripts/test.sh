@@ -223,7 +223,8 @@ if needs_processes; then
   command -v google-chrome >/dev/null || setup_programs chromium || lacking 'chromium'
   setup_programs tmux zsh fish || lacking 'tmux, zsh and fish'
 fi
-if runs e2e; then setup_programs jq openssl || lacking 'jq and openssl'; fi
+if runs integration || runs e2e; then setup_programs openssl || lacking openssl; fi
+if runs e2e; then setup_programs jq || lacking jq; fi
 if needs_kubernetes; then
   if KUBEBUILDER_ASSETS="$(scripts/kubernetes.sh)"; then
     export KUBEBUILDER_ASSETS
