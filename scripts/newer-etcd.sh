@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Provides a newer etcd beside the one that is installed, 3.5, and prints the directory that has its etcd
-# and etcdctl: the only line on stdout, progress goes to stderr.
+# Provides an etcd one minor version newer than the installed one, as etcd is upgraded one at a time, and
+# prints the directory that has its etcd and etcdctl: the only line on stdout, progress goes to stderr.
 #
 #   scripts/newer-etcd.sh
 #
@@ -8,10 +8,12 @@
 #
 # The first of these that has it and runs:
 #
-#   1. the directory that NEWER_ETCD names, of 3.5 or newer (etcd is upgraded one minor version at a time)
+#   1. the directory that NEWER_ETCD names
 #   2. the cache of earlier downloads
 #   3. the packages of Debian 13, from the mirrors of this machine's apt sources: unpacked, not installed
 #   4. the official release, its published checksums verified
+#
+# 2 to 4 have etcd 3.5, so they are of use only where the installed one is 3.4.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -30,9 +32,17 @@ case "${1:-}" in
   *) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 
+# Where the tests look for etcd, too, if it is nowhere else.
+PATH="$PATH${KUBEBUILDER_ASSETS:+:$KUBEBUILDER_ASSETS}"
+
+# version_of ETCD: as 3.4.23; nothing if it does not run.
+version_of() { "$1" --version 2>/dev/null | sed -n 's/^etcd Version: \([0-9][0-9.]*\).*/\1/p'; }
+
 is_newer() {
-  "$1/etcd" --version 2>/dev/null | grep -Eq 'etcd Version: 3\.([5-9]|[1-9][0-9])\.' &&
-    "$1/etcdctl" version >/dev/null 2>&1
+  case "$(version_of "$1/etcd")" in
+    "$wanted".*) "$1/etcdctl" version >/dev/null 2>&1 ;;
+    *) return 1 ;;
+  esac
 }
 
 found() { printf '%s\n' "$1"; exit 0; }
@@ -72,10 +82,27 @@ from_debian() {
   etcd_fill newer-etcd-debian unpack_debian
 }
 
+installed="$(version_of etcd || true)"
+case "$installed" in
+  3.*.*) ;;
+  '') setup_say 'no etcd is installed, which the newer one is to be newer than'; exit 1 ;;
+  *) setup_say "the installed etcd is $installed; which version comes next is known for 3.x only"; exit 1 ;;
+esac
+minor="${installed#3.}"
+wanted="3.$((${minor%%.*} + 1))"
+
 if [ -n "${NEWER_ETCD:-}" ]; then
   is_newer "$NEWER_ETCD" && found "$NEWER_ETCD"
-  setup_say "NEWER_ETCD ($NEWER_ETCD) is of no use, looking further"
+  setup_say "NEWER_ETCD ($NEWER_ETCD) has no etcd $wanted, which follows the installed $installed; looking further"
 fi
+case "$etcd_release" in
+  "$wanted".*) ;;
+  *)
+    setup_say "the installed etcd is $installed, whose next minor version is $wanted;" \
+      "only $etcd_release can be fetched here, but NEWER_ETCD can name a directory with $wanted"
+    exit 1
+    ;;
+esac
 mkdir -p "$etcd_cache"
 for dir in "$etcd_cache"/newer-etcd-*; do
   if is_newer "$dir"; then found "$dir"; fi
@@ -86,5 +113,5 @@ fi
 if etcd_from_release "newer-etcd-$etcd_release" && is_newer "$etcd_cache/newer-etcd-$etcd_release"; then
   found "$etcd_cache/newer-etcd-$etcd_release"
 fi
-setup_say "no etcd 3.5: neither in Debian 13's packages nor from $etcd_release_url; a directory with one can be named by NEWER_ETCD"
+setup_say "no etcd $wanted: neither in Debian 13's packages nor from $etcd_release_url; NEWER_ETCD can name a directory with it"
 exit 1
