@@ -225,6 +225,14 @@ if needs_processes; then
 fi
 if runs integration || runs e2e; then setup_programs openssl || lacking openssl; fi
 if runs e2e; then setup_programs jq || lacking jq; fi
+if runs integration; then
+  if NEWER_ETCD="$(scripts/newer-etcd.sh)"; then
+    export NEWER_ETCD
+  else
+    unset NEWER_ETCD
+    lacking 'a newer etcd (scripts/newer-etcd.sh says why)'
+  fi
+fi
 if needs_kubernetes; then
   if KUBEBUILDER_ASSETS="$(scripts/kubernetes.sh)"; then
     export KUBEBUILDER_ASSETS

@@ -40,6 +40,11 @@ export async function earlierFile(path: string): Promise<string> {
   return stdout;
 }
 
+/** Throws where it is not there, as in a shallow clone. */
+export async function requireHistory(): Promise<void> {
+  await commitOf(ROOT, EARLIER_REVISION);
+}
+
 function usualCache(): string {
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'etcd-guard');
 }

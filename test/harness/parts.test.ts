@@ -14,6 +14,8 @@ const SAYS: readonly (readonly [RegExp, string])[] = [
   [/requireBinary\('kube-apiserver'/, 'kubernetes'],
   [/\.startControllerManager\(/, 'kube-controller-manager'],
   [/\bcurrentKubectl\(/, 'current kubectl'],
+  [/\bnewerEtcd\(/, 'newer etcd'],
+  [/\bearlier(Program|File)\(/, 'history'],
   [/requirePlatform\('linux'\)/, 'linux'],
   [/requirePlatform\('linux', 'x64'\)/, 'linux on x64'],
 ];

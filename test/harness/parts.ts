@@ -1,6 +1,8 @@
 import type { Plugin } from 'vitest/config';
 import { currentKubectl } from './current-kubectl.ts';
+import { requireHistory } from './earlier-program.ts';
 import { kubernetesBinaries } from './kubernetes-binaries.ts';
+import { newerEtcd } from './newer-etcd.ts';
 import { requirePlatform } from './platform.ts';
 import { MissingBinary, requireBinary } from './require-binary.ts';
 
@@ -10,6 +12,8 @@ const BEYOND_PATH: Readonly<Record<string, () => unknown>> = {
   'kube-controller-manager': async () =>
     requireBinary('kube-controller-manager', await kubernetes()),
   'current kubectl': currentKubectl,
+  'newer etcd': newerEtcd,
+  history: requireHistory,
   linux: () => {
     requirePlatform('linux');
   },
@@ -46,7 +50,7 @@ export const NEEDS: Readonly<Record<string, readonly string[]>> = {
   'test/e2e/skew.test.ts': KUBERNETES,
   'test/e2e/status-page.test.ts': KUBERNETES,
   'test/e2e/status.test.ts': KUBERNETES,
-  'test/e2e/upgrade.test.ts': KUBERNETES,
+  'test/e2e/upgrade.test.ts': [...KUBERNETES, 'history'],
   'test/e2e/webhook.test.ts': [...KUBERNETES, 'prometheus'],
   'test/integration/access-components.test.ts': ['prometheus', 'openssl'],
   'test/integration/alerts.test.ts': [...ETCD, 'prometheus', 'promtool'],
@@ -54,12 +58,13 @@ export const NEEDS: Readonly<Record<string, readonly string[]>> = {
   'test/integration/command-line.test.ts': ETCD,
   'test/integration/commands.test.ts': [...ETCD, 'tmux', 'zsh', 'fish'],
   'test/integration/deploy-scripts.test.ts': ['current kubectl'],
+  'test/integration/earlier-program.test.ts': ['history'],
   'test/integration/etcd-alarm.test.ts': ETCD,
   'test/integration/etcd-auth.test.ts': ETCD,
   'test/integration/etcd-members.test.ts': ETCD,
   'test/integration/etcd-tls.test.ts': ETCD,
   'test/integration/etcd-unreachable.test.ts': ETCD,
-  'test/integration/etcd-upgrade.test.ts': ETCD,
+  'test/integration/etcd-upgrade.test.ts': [...ETCD, 'newer etcd'],
   'test/integration/harness.test.ts': [...ETCD, 'prometheus', 'promtool'],
   'test/integration/leader-change.test.ts': [...ETCD, 'prometheus', 'tmux'],
   'test/integration/member-addresses.test.ts': [...ETCD, 'linux'],
