@@ -1,7 +1,11 @@
 import * as fc from 'fast-check';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 
 import { SharedRounds } from '../../src/sharing/shared-rounds.ts';
+import type { Round } from '../../src/sharing/shared-rounds.ts';
+import { until } from '../harness/until.ts';
 import { FakeClock, settled } from './fake-clock.ts';
 
 /** What a caller got: the round, and whether that had ended. */
@@ -75,7 +79,53 @@ async function take(step: Step, rounds: Rounds, calls: Call[]): Promise<void> {
   }
 }
 
+/** Runs the garbage collector. */
+function collect(): void {
+  setFlagsFromString('--expose-gc');
+  const gc: unknown = runInNewContext('gc');
+  if (typeof gc !== 'function') throw new Error('V8 gives no gc');
+  gc();
+}
+
+/** One round that was joined for 100 ms; nothing here refers to it but weakly. */
+function oneRound() {
+  const clock = new FakeClock();
+  const seen: { round: WeakRef<Round<string>> | null; end: () => void } = {
+    round: null,
+    end: () => undefined,
+  };
+  const begin = (): Round<string> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    seen.end = resolve;
+    const round = { ended: promise, snapshot: () => 'got', giveUp: () => undefined };
+    seen.round = new WeakRef(round);
+    return round;
+  };
+  const shared = new SharedRounds<string>({ begin, nothing: () => 'nothing' }, clock);
+  return { clock, seen, shared, joined: shared.join(100) };
+}
+
 describe('SharedRounds', () => {
+  it.each(['has ended', 'nobody waits for any more'])(
+    'holds nothing of a round that %s',
+    async (how) => {
+      const { clock, seen, shared, joined } = oneRound();
+      collect();
+      expect(seen.round?.deref()).toBeDefined();
+      if (how === 'has ended') seen.end();
+      else await clock.advance(100);
+      // What could still end it would hold it, and its requests are gone by then.
+      seen.end = () => undefined;
+      expect(await joined).toBe('got');
+      await until('the round is collected', () => {
+        collect();
+        return seen.round?.deref() === undefined;
+      });
+      // Here, so that it can't be collected itself before.
+      expect(shared.idle).toBe(true);
+    },
+  );
+
   it('begins at once when nothing runs', async () => {
     const rounds = new Rounds();
     const got = rounds.join(1000);
