@@ -65,9 +65,7 @@ describe('drained', () => {
     const clock: Clock = {
       now: () => (nowMs += 1),
       after: () => () => undefined,
-      afterIdle() {
-        // Nor do these.
-      },
+      afterIdle: () => () => undefined,
     };
     const underWay = (): Promise<void>[] => {
       looks += 1;
