@@ -1,6 +1,7 @@
 import type { MemberId } from '../decision/member-id.ts';
 import type { Answer } from '../decision/situation.ts';
 import { disruptionsAllowed, type ClusterView, type MemberView } from '../decision/cluster-view.ts';
+import { whyNoList } from '../decision/wording.ts';
 
 /** One row of `status.members` of an EtcdGuard: a member, or a pod that is no known member. */
 export interface MemberStatus {
@@ -205,29 +206,23 @@ function conditions(reachableNow: Finding, healthyNow: Finding, now: string): re
 }
 
 function reachable({ list }: ClusterView, answered: Answered): Finding {
-  switch (list) {
-    case 'agreed':
-      return {
-        status: 'True',
-        reason: 'QuorumAnswers',
-        message: 'a quorum of voters answers with one member list',
-      };
-    case 'several':
-      return {
-        status: 'False',
-        reason: 'SeveralMemberLists',
-        message: 'the pods answer for more than one cluster or member list',
-      };
-    case 'none':
-      if (answered.pods.length === 0) return noPods(answered);
-      return {
-        status: 'False',
-        reason: 'NoAgreedMemberList',
-        message: ['no quorum of voters answers with one member list', ...silences(answered)].join(
-          '; ',
-        ),
-      };
+  const noList = whyNoList(list);
+  if (noList === null) {
+    return {
+      status: 'True',
+      reason: 'QuorumAnswers',
+      message: 'a quorum of voters gives one member list',
+    };
   }
+  if (list === 'several') {
+    return { status: 'False', reason: 'SeveralMemberLists', message: noList };
+  }
+  if (answered.pods.length === 0) return noPods(answered);
+  return {
+    status: 'False',
+    reason: 'NoAgreedMemberList',
+    message: [noList, ...silences(answered)].join('; '),
+  };
 }
 
 function noPods({ selector = null }: Answered): Finding {

@@ -565,7 +565,7 @@ describe('of a real cluster', () => {
                   type: 'Reachable',
                   status: 'True',
                   reason: 'QuorumAnswers',
-                  message: 'a quorum of voters answers with one member list',
+                  message: 'a quorum of voters gives one member list',
                   lastTransitionTime: CONDITION_TIME,
                 },
                 {

@@ -64,7 +64,7 @@ export const TROUBLES: readonly Explanation[] = [
   {
     reason: 'SeveralMemberLists',
     outcome: `deletions can't be judged (${GUARD_STANDS})`,
-    means: 'The pods answer for two clusters, or with two member lists.',
+    means: 'The pods answer for two clusters, each with a quorum.',
     next: [
       'Narrow spec.selector to the pods of one cluster: etcd-guard status shows who says what.',
     ],

@@ -188,7 +188,7 @@ describe('the status of a guard', () => {
           type: 'Reachable',
           status: 'True',
           reason: 'QuorumAnswers',
-          message: 'a quorum of voters answers with one member list',
+          message: 'a quorum of voters gives one member list',
         },
         {
           ...condition,
@@ -384,7 +384,9 @@ describe('the conditions', () => {
       'Reachable=False/NoAgreedMemberList Healthy=Unknown/NotReachable Accepted=True/Accepted',
     );
     expect(statusOf()).toMatchObject({ disruptionsAllowed: 0, reason: 'NoAgreedMemberList' });
-    expect(messages()).toContain('etcd-1: connection refused');
+    expect(messages()).toContain(
+      'no quorum of voters gives one member list; etcd-0: connection refused; etcd-1: connection refused',
+    );
     expect(statusOf()).not.toHaveProperty('health');
     expect(statusOf()).not.toHaveProperty('leader');
   });
