@@ -70,6 +70,7 @@ const DECISIONS: Readonly<Record<Reason, Omit<Explanation, 'reason'>>> = {
     next: [
       'Read the message: it says what is missing, and who was silent.',
       'See who answers: etcd-guard status.',
+      'Without etcd-guard on the command line: kubectl delete pod POD --dry-run=server asks again, and deletes nothing.',
       'During an election it is over within seconds: try again.',
       "If members are silent for good, look at their pods, their network and the guard's TLS and password Secrets.",
       'If the pod has to go all the same: kubectl annotate pod POD etcd-guard.io/break-glass="REASON".',
@@ -94,6 +95,7 @@ const DECISIONS: Readonly<Record<Reason, Omit<Explanation, 'reason'>>> = {
       'Move leadership first: etcdctl move-leader with the id in the message, or etcd-guard handoff POD.',
       'Or evict it instead of deleting it (kubectl drain does): then etcd-guard moves leadership by itself.',
       'Or delete a follower; the message names those that can go.',
+      'Without etcd-guard on the command line: kubectl delete pod POD --dry-run=server asks again, and deletes nothing.',
     ],
   },
   QuorumLost: {
@@ -119,6 +121,7 @@ const DECISIONS: Readonly<Record<Reason, Omit<Explanation, 'reason'>>> = {
       'Without this pod fewer healthy voters than the quorum would be left, and etcd would stop. A deleted pod stays a voter: the quorum does not get smaller.',
     next: [
       'See the arithmetic: etcd-guard check POD.',
+      'Without etcd-guard on the command line: kubectl delete pod POD --dry-run=server asks again, and deletes nothing.',
       'Bring back whoever is not healthy; the message names them and says why. Then try again: etcd-guard wait POD --for=deletable.',
       'A pod that was just allowed to go counts as gone for up to two minutes.',
       'A member without a pod: wait until its pod is back, or see that the guard selects it (labels, spec.selector, in files the addresses).',
