@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what etcd-guard does, on real parts: a three-member etcd, the guard over TLS and,
 # where there is one, a real kube-apiserver with real kubectl, watched by Prometheus.
-# Every claim that it prints has been checked; it takes half a minute.
+# Every claim that it prints has been checked; it takes less than a minute.
 #
 #   scripts/demo.sh [--keep] [--no-kubernetes]
 #
