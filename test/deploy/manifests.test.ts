@@ -395,6 +395,12 @@ describe('the image', () => {
     ]);
   });
 
+  test.each(['README.md', 'docs/operating.md'])('is named in %s by that version', (page) => {
+    const tags = Array.from(text(page).matchAll(/\betcd-guard:(\d[\w.-]*\w)/g), ([, tag]) => tag);
+    expect(tags.length).toBeGreaterThan(0);
+    expect(new Set(tags)).toEqual(new Set([packageJson.version]));
+  });
+
   test('runs as the user that the Deployment asks for', () => {
     const { runAsUser, runAsGroup } = guard.pod.securityContext;
     expect(dockerfile).toContain(`\nUSER ${String(runAsUser)}:${String(runAsGroup)}\n`);
