@@ -14,7 +14,7 @@
 #   --help           this text
 #
 #   LOCAL_KUBERNETES   the folder of a local kubernetes build, with its programs `cluster` and
-#                      `image-from-host` (default ../shared/kubernetes beside this repository). It is
+#                      `image-from-host`; by default one is looked for beside this repository. It is
 #                      started if need be, and then also stopped. The guard's image is built there from
 #                      the Dockerfile by buildah on bases made of this machine's files; without buildah,
 #                      or without a way to npm's registry, from the same commands and files. The image of
@@ -639,12 +639,12 @@ if [ -n "$image" ]; then overlay="$(mktemp -d "$root/.release.XXXXXX")"; fi
 if [ -n "$context" ]; then
   command -v kubectl >/dev/null || die 'kubectl is not installed'
   is_thrown_away
-elif [ -x "$local/cluster" ]; then
+elif [ -x "$local/cluster" ] && [ -x "$local/image-from-host" ]; then
   step 'the local build is up' start_local
   is_thrown_away
   step 'images' load_local_images
 else
-  say 'no cluster: name one with --context (--help)'
+  say "no cluster: there is no local kubernetes build in $local (LOCAL_KUBERNETES), and --context names none (--help)"
   exit 3
 fi
 story_say "Kubernetes $(story_ask version -o json | sed -n '/serverVersion/,$s/.*"gitVersion": "\(.*\)".*/\1/p'), $(story_ask get nodes -o name | wc -l | tr -d ' ') node(s)"

@@ -119,6 +119,27 @@ describe('scripts/minikube-demo.sh', () => {
   });
 });
 
+describe('scripts/e2e-cluster.sh', () => {
+  const anywhere = (...args: readonly string[]) =>
+    execa('scripts/e2e-cluster.sh', args, {
+      cwd: ROOT,
+      reject: false,
+      env: { LOCAL_KUBERNETES: scratch.path },
+    });
+
+  it('says plainly that there is neither a local kubernetes build nor a cluster', async () => {
+    const { exitCode, stderr } = await anywhere();
+    expect(exitCode).toBe(3);
+    expect(stderr).toBe(
+      `e2e-cluster.sh: no cluster: there is no local kubernetes build in ${scratch.path} (LOCAL_KUBERNETES), and --context names none (--help)`,
+    );
+  });
+
+  it('takes an image only for a cluster that is named', async () => {
+    expect(await anywhere('--image', 'etcd-guard:1')).toMatchObject({ exitCode: 2 });
+  });
+});
+
 describe('scripts/release-manifests.sh', () => {
   // It renders with this one, and would only say that it failed.
   beforeAll(async () => {
