@@ -8,17 +8,21 @@ import { until } from './until.ts';
 
 /** Requests of a stream, and what was wrong while it ran. */
 export interface StreamCounts {
-  /** Dry runs that were answered, either way. */
+  /** Dry runs that were decided, either way. */
   readonly asked: number;
   /** Pods that really went: by a DELETE, by an eviction. */
   readonly deleted: number;
   readonly evicted: number;
+  /** Those that the guard kept. */
   readonly refused: number;
   /** Values written to etcd meanwhile. */
   readonly written: number;
 }
 
-/** Among the refusals the API server makes itself: the pod is gone, or another of its name is there. */
+/** What became of a request. `moot`: there was nothing to decide, or it is among the faults. */
+type Outcome = 'allowed' | 'refused' | 'moot';
+
+/** Of the API server itself: the pod is gone, or another of its name is there. */
 const OF_NOBODY: ReadonlySet<number> = new Set([404, 409]);
 /** While leadership moves a write may fail; without a quorum it does so for as long as that lasts. */
 const WRITE_MS = 8_000;
@@ -33,6 +37,7 @@ export class ReviewStream {
   readonly #api: KubeApiserver;
   readonly #etcd: GuardedEtcd;
   readonly #stopped = new AbortController();
+  readonly #turns = { ask: 0, take: 0 };
   readonly #counts = { asked: 0, deleted: 0, evicted: 0, refused: 0, written: 0 };
   readonly #pods = new Map<string, KubeObject>();
   readonly #running: readonly Promise<void>[];
@@ -92,34 +97,33 @@ export class ReviewStream {
     }
   }
 
-  #member(turn: number): EtcdMember {
+  /** Each member in turn, so that none is asked for again and again while it is away. */
+  #next(what: 'ask' | 'take', shift = 0): EtcdMember {
     const { members } = this.#etcd.etcd;
-    const member = members[turn % members.length];
+    const member = members[(this.#turns[what] + shift) % members.length];
     if (member === undefined) throw new Error('no members');
+    this.#turns[what] += 1;
     return member;
   }
 
   async #ask(shift: number): Promise<void> {
-    const { name } = this.#member(this.#counts.asked + shift);
-    await this.#request(() =>
+    const { name } = this.#next('ask', shift);
+    const outcome = await this.#request(() =>
       this.#api.admin.delete(this.#etcd.podPath(name), { dryRun: ['All'] }),
     );
-    this.#counts.asked += 1;
+    if (outcome !== 'moot') this.#counts.asked += 1;
   }
 
   /** Of any member, also of the leader, which an eviction moves. */
   async #take(how: 'deleted' | 'evicted'): Promise<void> {
-    const { refused, deleted, evicted } = this.#counts;
-    const member = this.#member(refused + deleted + evicted);
-    const went = await this.#request(() =>
+    const member = this.#next('take');
+    const outcome = await this.#request(() =>
       how === 'deleted'
         ? this.#api.admin.delete(this.#etcd.podPath(member.name))
         : this.#etcd.evict(member.name),
     );
-    if (!went) {
-      this.#counts.refused += 1;
-      return;
-    }
+    if (outcome === 'refused') this.#counts.refused += 1;
+    if (outcome !== 'allowed') return;
     this.#counts[how] += 1;
     // Somebody else may take it again as soon as it is healthy, and bring it back at the same time.
     await until(`${member.name} is brought back`, () => this.#replaced(member));
@@ -130,14 +134,15 @@ export class ReviewStream {
     return true;
   }
 
-  /** Whether it went through; a refusal of the guard is an answer, anything else a fault. */
-  async #request(send: () => Promise<void>): Promise<boolean> {
+  /** Anything but an answer of the guard is a fault, unless the pod was not there to be decided on. */
+  async #request(send: () => Promise<void>): Promise<Outcome> {
     try {
       await send();
-      return true;
+      return 'allowed';
     } catch (error) {
-      if (!isAnswer(error)) this.faults.push(`not decided: ${String(error)}`);
-      return false;
+      if (isRefusal(error)) return 'refused';
+      if (!isOfNobody(error)) this.faults.push(`not decided: ${String(error)}`);
+      return 'moot';
     }
   }
 
@@ -191,8 +196,11 @@ function isGoing(pod: KubeObject | undefined): boolean {
   return pod?.metadata.deletionTimestamp !== undefined;
 }
 
-function isAnswer(error: unknown): boolean {
+function isOfNobody(error: unknown): boolean {
+  return error instanceof KubeError && OF_NOBODY.has(error.code);
+}
+
+function isRefusal(error: unknown): boolean {
   if (!(error instanceof KubeError)) return false;
-  if (OF_NOBODY.has(error.code)) return true;
   return (error.code === 403 || error.code === 429) && error.message.startsWith(REFUSED);
 }
