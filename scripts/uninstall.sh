@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes etcd-guard out of a cluster. The webhook configurations go first: from then on nothing is
 # refused any more, whatever becomes of the rest. Safe to run again, and on what is only half there.
-# Pods of etcd and their data are not touched.
+# Pods of etcd and their data are not touched; those that were injected into are counted at the end.
 #
 #   scripts/uninstall.sh [--keep-guards] [--dry-run]
 #
@@ -89,5 +89,18 @@ fi
 
 if [ -n "$failed" ]; then say 'not all of it is gone: see above, then run this again'; exit 1; fi
 if [ -n "$dry_run" ]; then exit 0; fi
-if [ -n "$keep_guards" ]; then say 'etcd-guard is gone; the EtcdGuards are still there, and guard nothing'; exit 0; fi
-say 'etcd-guard is gone, and nothing of it is left'
+
+left=', and nothing of it is left'
+# What a pod was given when it was made can't be taken out of it.
+if ! injected="$("${kubectl[@]}" get pods -A -l etcd-guard.io/injected -o name)"; then
+  say 'the pods could not be read: whether some keep what was injected into them is not known'
+  left=''
+elif [ -n "$injected" ]; then
+  say "pods that keep what was injected into them until they are replaced: $(wc -l <<<"$injected" | tr -d ' '). They have the"
+  say 'label etcd-guard.io/injected and, as far as it was asked for, volumes etcd-guard-… and the readiness gate'
+  say 'etcd-guard.io/InSync; one that still waits at the gate has to be deleted. To see them:'
+  say "  ${kubectl[*]} get pods -A -l etcd-guard.io/injected"
+  left=', and nothing else of it is left'
+fi
+[ -z "$keep_guards" ] || left='; the EtcdGuards are still there, and guard nothing'
+say "etcd-guard is gone$left"

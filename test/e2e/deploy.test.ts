@@ -584,9 +584,12 @@ describe('on a real API server', () => {
       await becomesDeletable();
       expect(await done('get', 'etcdguards', '-n', 'etcd', '-o', 'name')).toContain('etcd');
 
-      for (let run = 0; run < 2; run += 1) {
-        expect(await uninstall()).toContain('nothing of it is left');
-      }
+      await done('label', 'pod', '-n', 'etcd', 'etcd-1', 'etcd-guard.io/injected=true');
+      const first = await uninstall();
+      expect(first).toContain('until they are replaced: 1. They');
+      expect(first).toContain('etcd-guard is gone, and nothing else of it is left');
+      await done('label', 'pod', '-n', 'etcd', 'etcd-1', 'etcd-guard.io/injected-');
+      expect(await uninstall()).toBe('uninstall.sh: etcd-guard is gone, and nothing of it is left');
       for (const kind of [
         'crd',
         'clusterrole',
