@@ -235,6 +235,29 @@ describe('a certificate that looks after itself, two replicas with the rights th
     await isTrusted();
   });
 
+  it('comes back with one replica left, and with none it is made anew, and nothing trusts the old', async () => {
+    const before = await stored();
+    await replicas[1].stop();
+    await api.admin.delete(SECRET);
+    await until('the Secret is back', stored);
+    expect(await stored()).toStrictEqual(before);
+
+    // What docs/certificates.md says to do about a key that has leaked.
+    await api.admin.delete(CONFIGURATION);
+    await replicas[0].stop();
+    await api.admin.delete(SECRET);
+    await api.admin.create(CONFIGURATIONS, webhookConfiguration(balancer.port, ''));
+    replicas = await Promise.all([startReplica(ports[0]), startReplica(ports[1])]);
+    await isSettled((leaf) => leaf.fingerprint256 !== fingerprint(before['tls.crt']));
+    await isTrusted();
+    const after = await stored();
+    const old = new X509Certificate(before['ca.crt'] ?? '');
+    expect(new X509Certificate(after['tls.crt'] ?? '').verify(old.publicKey)).toBe(false);
+    expect(after['ca.crt']).not.toContain(before['ca.crt']?.trim());
+    expect(after['ca.key']).not.toBe(before['ca.key']);
+    expect(await caBundle()).toBe(after['ca.crt']);
+  });
+
   it('is renewed under continuous requests, and its authority too, with no failed review', async () => {
     await isTrusted();
     const load = new Load(ports, caBundle, review);
