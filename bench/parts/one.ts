@@ -6,19 +6,56 @@ import {
   type OneByOne,
   type Timed,
 } from '../one-by-one.ts';
-import { atLeast, atMost, inMs, noAim, perSecond, type PartResult, type Row } from '../result.ts';
+import {
+  atLeast,
+  atMost,
+  inMs,
+  noAim,
+  perSecond,
+  type PartResult,
+  type Row,
+  type Table,
+} from '../result.ts';
 import { SHOTS } from '../stage.ts';
 
-/** Latency at one connection. */
+type Measured = ReadonlyMap<Timed, OneByOne>;
+
+/**
+ * Latency at one connection: in loops of the same kind, and one of each in turn, when each comes to
+ * a process that has slept and to caches that others have used, as a review does.
+ */
 export async function one(bench: Bench): Promise<PartResult> {
   const stage = await bench.stage();
-  const measured = await oneByOne(stage, SHOTS, bench.options.lengths);
-  const lines = [...measured].map(([name, figures]) => [name, ...oneByOneCells(figures)]);
-  const table = { title: 'One connection', columns: ['request', ...ONE_BY_ONE_COLUMNS], lines };
-  return { rows: rowsOf(measured), tables: [table], data: Object.fromEntries(measured) };
+  const { turns, perTurn } = bench.options.lengths;
+  const loops = await oneByOne(stage, SHOTS, { turns, perTurn });
+  const inTurn = await oneByOne(stage, SHOTS, { turns: (turns * perTurn) / 5, perTurn: 1 });
+  return {
+    rows: [...rowsOf(loops), rowInTurn(inTurn)],
+    tables: [
+      tableOf(`One connection, ${perTurn} of each in turn`, loops),
+      tableOf('One connection, one of each in turn', inTurn),
+    ],
+    data: { loops: Object.fromEntries(loops), inTurn: Object.fromEntries(inTurn) },
+  };
 }
 
-function rowsOf(measured: ReadonlyMap<Timed, OneByOne>): readonly Row[] {
+function tableOf(title: string, measured: Measured): Table {
+  const lines = [...measured].map(([name, figures]) => [name, ...oneByOneCells(figures)]);
+  return { title, columns: ['request', ...ONE_BY_ONE_COLUMNS], lines };
+}
+
+function rowInTurn(measured: Measured): Row {
+  const ms = (name: Timed): number => measured.get(name)?.medianMs ?? Number.NaN;
+  const base = ms('round') + ms('unguarded');
+  return noAim({
+    what: 'refused, one of each in turn',
+    measured: inMs(ms('refused')),
+    against: `${inMs(base)} round + unguarded`,
+    figure: ms('refused') / base,
+  });
+}
+
+function rowsOf(measured: Measured): readonly Row[] {
   const ms = (name: Timed): number => measured.get(name)?.medianMs ?? Number.NaN;
   const base = ms('round') + ms('unguarded');
   const smaller = ms('round with one list') + ms('unguarded');
