@@ -47,11 +47,10 @@ export class BodyRoom {
 
 /** Collects a request's body; once it passes `limit` the rest is discarded unread by us. */
 export function readBody(request: IncomingMessage, limit: number, room: BodyRoom): Promise<Body> {
-  if (Number(request.headers['content-length'] ?? 0) > limit) {
-    return Promise.resolve({ kind: 'too-large' });
-  }
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > limit) return Promise.resolve({ kind: 'too-large' });
   return new Promise((resolve) => {
-    const collected = new Collected();
+    const collected = new Collected(announced);
     const tenant: Tenant = {
       get held() {
         return collected.capacity;
@@ -79,10 +78,18 @@ export function readBody(request: IncomingMessage, limit: number, room: BodyRoom
   });
 }
 
+// Of what a sender only announces; room for more is made when it comes.
+const MOST_IN_ADVANCE = 1024 * 1024;
+
 /** One buffer that grows: a chunk of one byte, kept as it comes, would take a hundred times as much. */
 class Collected {
+  readonly #inAdvance: number;
   #buffer: Buffer = Buffer.alloc(0);
   size = 0;
+
+  constructor(announced: number) {
+    this.#inAdvance = Math.min(announced, MOST_IN_ADVANCE);
+  }
 
   get capacity(): number {
     return this.#buffer.length;
@@ -97,7 +104,7 @@ class Collected {
     if (this.size === 0) {
       this.#buffer = chunk;
     } else if (size > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(2 * size);
+      const larger = Buffer.allocUnsafeSlow(size <= this.#inAdvance ? this.#inAdvance : 2 * size);
       this.bytes.copy(larger);
       chunk.copy(larger, this.size);
       this.#buffer = larger;
