@@ -68,6 +68,14 @@ const kubeconfig = (kind: string): string => join(scratch.path, `cache/${OWN}/${
 const release = (image: string): Promise<{ exitCode?: number; stderr: string }> =>
   execa('scripts/release-manifests.sh', [image, scratch.path], { cwd: ROOT, reject: false });
 
+/** Where there is no local kubernetes build. */
+const e2eCluster = (...args: readonly string[]) =>
+  execa('scripts/e2e-cluster.sh', args, {
+    cwd: ROOT,
+    reject: false,
+    env: { LOCAL_KUBERNETES: scratch.path },
+  });
+
 describe('scripts/minikube-demo.sh', () => {
   it.each([
     [[], ['minikube', 'kubectl', 'curl']],
@@ -120,15 +128,8 @@ describe('scripts/minikube-demo.sh', () => {
 });
 
 describe('scripts/e2e-cluster.sh', () => {
-  const anywhere = (...args: readonly string[]) =>
-    execa('scripts/e2e-cluster.sh', args, {
-      cwd: ROOT,
-      reject: false,
-      env: { LOCAL_KUBERNETES: scratch.path },
-    });
-
   it('says plainly that there is neither a local kubernetes build nor a cluster', async () => {
-    const { exitCode, stderr } = await anywhere();
+    const { exitCode, stderr } = await e2eCluster();
     expect(exitCode).toBe(3);
     expect(stderr).toBe(
       `e2e-cluster.sh: no cluster: there is no local kubernetes build in ${scratch.path} (LOCAL_KUBERNETES), and --context names none (--help)`,
@@ -136,7 +137,7 @@ describe('scripts/e2e-cluster.sh', () => {
   });
 
   it('takes an image only for a cluster that is named', async () => {
-    expect(await anywhere('--image', 'etcd-guard:1')).toMatchObject({ exitCode: 2 });
+    expect(await e2eCluster('--image', 'etcd-guard:1')).toMatchObject({ exitCode: 2 });
   });
 });
 
