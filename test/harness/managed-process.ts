@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { forgetProcess, reapProcess } from './reaper.ts';
@@ -128,10 +129,11 @@ export class ManagedProcess {
     return this.exit;
   }
 
-  /** Stops it where it is: its sockets stay open and nobody answers. */
+  /** Stops it where it is: its sockets stay open and nobody answers, from the return on. */
   pause(): void {
     this.#paused = true;
     this.signal('SIGSTOP');
+    waitUntilStopped(this.pid);
   }
 
   resume(): void {
@@ -185,5 +187,33 @@ export class ManagedProcess {
   #describeExit(): string {
     const { code, signal } = this.#exited ?? {};
     return signal ? `by ${signal}` : `with code ${String(code)}`;
+  }
+}
+
+const STOP_MS = 5_000;
+/** After the name in brackets: stopped, or no more than a zombie. */
+const STOPPED = /\) [TZX] [^)]*$/;
+
+/**
+ * A thread stops when it is next given a processor, which on a busy machine takes a moment. Waits
+ * without letting others of this process run, for whoever pauses a process means now.
+ */
+function waitUntilStopped(pid: number): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const endsAt = performance.now() + STOP_MS;
+  while (!hasStopped(pid)) {
+    if (performance.now() > endsAt) throw new Error(`process ${pid} does not stop`);
+    Atomics.wait(cell, 0, 0, 1);
+  }
+}
+
+/** All its threads; where there is no /proc, nobody can tell. */
+function hasStopped(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      STOPPED.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')),
+    );
+  } catch {
+    return true;
   }
 }
