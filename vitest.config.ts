@@ -9,6 +9,9 @@ const MODEL = [
   'test/model/*.test.ts',
 ];
 
+// One less than there are processors, as by default, is half of them where there are two.
+const ALL = '100%';
+
 /**
  * unit: no process, no socket but loopback ones of the test itself; seconds. model: as unit, but
  * they take as long as they are given.
@@ -27,9 +30,10 @@ export default defineConfig({
           exclude: ['test/integration/**', 'test/e2e/**', ...MODEL],
           // None takes a second on a machine of its own; the time limit is for those that hang.
           testTimeout: 30_000,
+          maxWorkers: ALL,
         },
       },
-      { test: { name: 'model', include: MODEL, testTimeout: 120_000 } },
+      { test: { name: 'model', include: MODEL, testTimeout: 120_000, maxWorkers: ALL } },
       {
         plugins: [leaveOutIncomplete('test/integration/')],
         test: {
