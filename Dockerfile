@@ -41,7 +41,7 @@ COPY LICENSE package.json /app/
 COPY --from=build /build/dist /app/dist
 # deploy/webhook/node.env says why.
 ENV NODE_ENV=production \
-  NODE_OPTIONS="--max-old-space-size=56 --max-semi-space-size=2" \
+  NODE_OPTIONS="--max-old-space-size=96 --max-semi-space-size=2" \
   MALLOC_ARENA_MAX=1 \
   MALLOC_TRIM_THRESHOLD_=65536 \
   MALLOC_MMAP_THRESHOLD_=65536

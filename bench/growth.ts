@@ -69,7 +69,8 @@ async function growWith(
   }: GrowthOptions & { readonly env: NodeJS.ProcessEnv; readonly heapMiB: number },
 ): Promise<Growth | 'ended'> {
   const begin = performance.now();
-  const guard = await stage.startGuard({ ...options, startWithinMs: START_MS });
+  const guard = await stage.startGuard({ ...options, startWithinMs: START_MS }).catch(notStarted);
+  if (guard === null) return 'ended';
   try {
     await until('the guard is ready', () => guard.ready(), { timeoutMs: READY_MS });
     const readyMs = performance.now() - begin;
@@ -80,6 +81,12 @@ async function growWith(
   } finally {
     await guard.stop();
   }
+}
+
+/** Too many guards end it before it listens. */
+function notStarted(error: unknown): null {
+  process.stderr.write(`${String(error)}\n`);
+  return null;
 }
 
 /** Figures before and after reviews of the last guard. */
