@@ -126,24 +126,37 @@ function noise(random: Random, length: number): Buffer {
 }
 
 /** Whatever goes wrong with a request to a member, and more than that. */
-const MISDEEDS: readonly ((request: Request) => void)[] = [
-  // Another method's message, noise, truth with a changed byte.
-  ({ stream, knowledge, random }) =>
-    answer(stream, frame(random.pick([status, memberList, range])(knowledge))),
+type Misdeed = (request: Request) => void;
+
+const anotherMessage: Misdeed = ({ stream, knowledge, random }) =>
+  answer(stream, frame(random.pick([status, memberList, range])(knowledge)));
+
+const changedByte: Misdeed = ({ stream, path, knowledge, random }) => {
+  const message = Buffer.from(truth(path, knowledge));
+  message.writeUInt8(random.below(256), random.below(message.length));
+  answer(stream, frame(message));
+};
+
+const twice: Misdeed = ({ stream, path, knowledge }) => {
+  const message = frame(truth(path, knowledge));
+  answer(stream, Buffer.concat([message, message]));
+};
+
+/** What an allowance of a voter rests on. */
+const METHODS = ['Status', 'MemberList', 'Range'];
+
+/** What may be the truth after all: the right message, a byte of no importance, what is read once. */
+const PERHAPS_TRUE: ReadonlySet<Misdeed> = new Set([anotherMessage, changedByte, twice]);
+
+const MISDEEDS: readonly Misdeed[] = [
+  anotherMessage,
   ({ stream, random }) => answer(stream, frame(noise(random, random.below(300)))),
-  ({ stream, path, knowledge, random }) => {
-    const message = Buffer.from(truth(path, knowledge));
-    message.writeUInt8(random.below(256), random.below(message.length));
-    answer(stream, frame(message));
-  },
+  changedByte,
   // Frames that lie about their length or their content.
   ({ stream, random }) =>
     answer(stream, frame(Buffer.alloc(9), random.pick([0, 8, 10, 2 ** 32 - 1]))),
   ({ stream, path, knowledge }) => answer(stream, frame(truth(path, knowledge), undefined, 1)),
-  ({ stream, path, knowledge }) => {
-    const message = frame(truth(path, knowledge));
-    answer(stream, Buffer.concat([message, message]));
-  },
+  twice,
   ({ stream }) => answer(stream, Buffer.alloc(0)),
   ({ stream }) => answer(stream, frame(Buffer.alloc(5 * 1024 * 1024))),
   ({ stream, random }) => answer(stream, noise(random, 3)),
@@ -199,6 +212,7 @@ function rawSocket({ session }: ServerHttp2Stream): Socket | undefined {
 export class RogueMember {
   readonly #server: Http2Server;
   readonly #open = new Set<Socket>();
+  readonly #believable = new Map<string, boolean>();
   #behave: (stream: ServerHttp2Stream, path: string) => void = () => undefined;
 
   private constructor() {
@@ -238,10 +252,21 @@ export class RogueMember {
 
   /** One in `truthIn` answers is true; 1: all are. */
   play(knowledge: Knowledge, random: Random, truthIn: number): void {
+    this.#believable.clear();
     this.#behave = (stream, path) => {
-      if (random.oneIn(truthIn)) answer(stream, frame(truth(path, knowledge)));
-      else random.pick(MISDEEDS)({ stream, path, knowledge, random });
+      const misdeed = random.oneIn(truthIn) ? null : random.pick(MISDEEDS);
+      this.#believable.set(
+        path.split('/').at(-1) ?? '',
+        misdeed === null || PERHAPS_TRUE.has(misdeed),
+      );
+      if (misdeed === null) answer(stream, frame(truth(path, knowledge)));
+      else misdeed({ stream, path, knowledge, random });
     };
+  }
+
+  /** Whether what it said last, to each method that an allowance rests on, may have been the truth. */
+  get mayBeBelieved(): boolean {
+    return METHODS.every((method) => this.#believable.get(method) === true);
   }
 
   /** Answers each method with the message that is given for its path, from now on. */
