@@ -72,7 +72,7 @@ async function play({ rogues, source }: Place, seed: number): Promise<string> {
   if (verdict.kind === 'allow') {
     must(target !== 0, 'the leader would go');
     // Liars that happen to tell the truth, two of three and to every question, are right as well.
-    const believed = rogues.filter((rogue) => rogue.mayBeBelieved).length;
+    const believed = rogues.filter((rogue) => rogue.toldTheTruth).length;
     must(truthful >= 1 || believed >= 2, 'let go on the word of nobody who is to be believed');
   }
   // They are the members that they seem to be: nothing forbids the first deletion but the faults.

@@ -126,37 +126,24 @@ function noise(random: Random, length: number): Buffer {
 }
 
 /** Whatever goes wrong with a request to a member, and more than that. */
-type Misdeed = (request: Request) => void;
-
-const anotherMessage: Misdeed = ({ stream, knowledge, random }) =>
-  answer(stream, frame(random.pick([status, memberList, range])(knowledge)));
-
-const changedByte: Misdeed = ({ stream, path, knowledge, random }) => {
-  const message = Buffer.from(truth(path, knowledge));
-  message.writeUInt8(random.below(256), random.below(message.length));
-  answer(stream, frame(message));
-};
-
-const twice: Misdeed = ({ stream, path, knowledge }) => {
-  const message = frame(truth(path, knowledge));
-  answer(stream, Buffer.concat([message, message]));
-};
-
-/** What an allowance of a voter rests on. */
-const METHODS = ['Status', 'MemberList', 'Range'];
-
-/** What may be the truth after all: the right message, a byte of no importance, what is read once. */
-const PERHAPS_TRUE: ReadonlySet<Misdeed> = new Set([anotherMessage, changedByte, twice]);
-
-const MISDEEDS: readonly Misdeed[] = [
-  anotherMessage,
+const MISDEEDS: readonly ((request: Request) => void)[] = [
+  // Another method's message, noise, truth with a changed byte.
+  ({ stream, knowledge, random }) =>
+    answer(stream, frame(random.pick([status, memberList, range])(knowledge))),
   ({ stream, random }) => answer(stream, frame(noise(random, random.below(300)))),
-  changedByte,
+  ({ stream, path, knowledge, random }) => {
+    const message = Buffer.from(truth(path, knowledge));
+    message.writeUInt8(random.below(256), random.below(message.length));
+    answer(stream, frame(message));
+  },
   // Frames that lie about their length or their content.
   ({ stream, random }) =>
     answer(stream, frame(Buffer.alloc(9), random.pick([0, 8, 10, 2 ** 32 - 1]))),
   ({ stream, path, knowledge }) => answer(stream, frame(truth(path, knowledge), undefined, 1)),
-  twice,
+  ({ stream, path, knowledge }) => {
+    const message = frame(truth(path, knowledge));
+    answer(stream, Buffer.concat([message, message]));
+  },
   ({ stream }) => answer(stream, Buffer.alloc(0)),
   ({ stream }) => answer(stream, frame(Buffer.alloc(5 * 1024 * 1024))),
   ({ stream, random }) => answer(stream, noise(random, 3)),
@@ -212,7 +199,7 @@ function rawSocket({ session }: ServerHttp2Stream): Socket | undefined {
 export class RogueMember {
   readonly #server: Http2Server;
   readonly #open = new Set<Socket>();
-  readonly #believable = new Map<string, boolean>();
+  readonly #lastTrue = new Map<string, boolean>();
   #behave: (stream: ServerHttp2Stream, path: string) => void = () => undefined;
 
   private constructor() {
@@ -252,21 +239,18 @@ export class RogueMember {
 
   /** One in `truthIn` answers is true; 1: all are. */
   play(knowledge: Knowledge, random: Random, truthIn: number): void {
-    this.#believable.clear();
+    this.#lastTrue.clear();
     this.#behave = (stream, path) => {
-      const misdeed = random.oneIn(truthIn) ? null : random.pick(MISDEEDS);
-      this.#believable.set(
-        path.split('/').at(-1) ?? '',
-        misdeed === null || PERHAPS_TRUE.has(misdeed),
-      );
-      if (misdeed === null) answer(stream, frame(truth(path, knowledge)));
-      else misdeed({ stream, path, knowledge, random });
+      const isTrue = random.oneIn(truthIn);
+      this.#lastTrue.set(path.split('/').at(-1) ?? '', isTrue);
+      if (isTrue) answer(stream, frame(truth(path, knowledge)));
+      else random.pick(MISDEEDS)({ stream, path, knowledge, random });
     };
   }
 
-  /** Whether what it said last, to each method that an allowance rests on, may have been the truth. */
-  get mayBeBelieved(): boolean {
-    return METHODS.every((method) => this.#believable.get(method) === true);
+  /** Whether what it said last was true, to each method that an allowance of a voter rests on. */
+  get toldTheTruth(): boolean {
+    return ['Status', 'MemberList', 'Range'].every((method) => this.#lastTrue.get(method) === true);
   }
 
   /** Answers each method with the message that is given for its path, from now on. */
