@@ -54,7 +54,14 @@ export interface GuardedCluster {
   readonly fault?: string;
   /** Nobody has to mend that: it is tried again. */
   readonly faultPasses?: boolean;
+  /** Of none it is known whether it is cordoned. */
   readonly pods: readonly PodFacts[];
+  /**
+   * `pods` once more, with which of them, the target aside, are on cordoned nodes now: for whoever is
+   * about to choose a successor. A node that can't be read counts as not cordoned; never rejects.
+   * Absent: nobody knows of nodes.
+   */
+  readonly withCordons?: (withinMs: number) => Promise<readonly PodFacts[]>;
   readonly endpoints: readonly MemberEndpoint[];
   readonly etcd: EtcdCluster;
   /** The ledger as it was before pods and etcd were read. */

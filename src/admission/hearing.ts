@@ -1,5 +1,5 @@
 import type { ClusterView } from '../decision/cluster-view.ts';
-import { decide, viewIn } from '../decision/decide.ts';
+import { choosesSuccessor, decide, viewIn } from '../decision/decide.ts';
 import type {
   Guard,
   HandOffState,
@@ -128,6 +128,8 @@ class Hearing {
     const [cluster] = clusters;
     let situation = read;
     for (;;) {
+      const look = lookAtCordons(situation, cluster);
+      if (look !== null) situation = withPods(situation, await look(this.#deadline.memberMs()));
       const decision = decide(situation);
       if (decision.kind === 'deny') return this.#judgement(decision, situation, clusters);
       if (decision.kind === 'allow') {
@@ -327,6 +329,20 @@ class Hearing {
       clearTimeout(timer);
     }
   }
+}
+
+/** Nobody is chosen to lead next before it was looked who is on a cordoned node; null: it need not be. */
+function lookAtCordons(
+  situation: Situation,
+  cluster: GuardedCluster | undefined,
+): NonNullable<GuardedCluster['withCordons']> | null {
+  const looked = situation.pods !== cluster?.pods;
+  if (looked || cluster.withCordons === undefined) return null;
+  return choosesSuccessor(situation) ? cluster.withCordons : null;
+}
+
+function withPods(situation: Situation, pods: Situation['pods']): Situation {
+  return { ...situation, pods };
 }
 
 function referencesTo(

@@ -1,6 +1,6 @@
 import type { Case } from './case.ts';
 import { viewOf, type ClusterView, type Observed } from './cluster-view.ts';
-import { RULES } from './rules.ts';
+import { comesToHandOff, RULES } from './rules.ts';
 import type { Answer, Situation } from './situation.ts';
 import type { Allow, Decision, Prove } from './verdict.ts';
 
@@ -10,6 +10,14 @@ import type { Allow, Decision, Prove } from './verdict.ts';
  */
 export function decide(situation: Situation): Decision {
   return combine(casesOf(situation).map(decideOne));
+}
+
+/**
+ * Whether `decide` would name who is to lead next, in a hand-off or in a dry run of one: before that
+ * it counts which pods are on cordoned nodes.
+ */
+export function choosesSuccessor(situation: Situation): boolean {
+  return casesOf(situation).some(comesToHandOff);
 }
 
 /** The last view that was made of each round of answers. */

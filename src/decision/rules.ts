@@ -367,6 +367,11 @@ function mayMove(c: Case): boolean {
   return c.own === null || c.own.ageMs <= OWN_RESERVATION_MS;
 }
 
+/** Its member leads, and the caller gets a hand-off to somebody who could lead instead. */
+export function comesToHandOff(c: Case): boolean {
+  return isConfirmedLeader(c) && mayMove(c) && spareableFor(c) !== null;
+}
+
 /** Who would lead instead, if the leader could be spared as a follower; else null. */
 function spareableFor(c: Case): Candidate | null {
   if (isShort(c) && c.guard?.policy.quorum === 'Enforce') return null;

@@ -70,7 +70,7 @@ export interface PodFacts {
   /** Further hosts under which its member may have listed itself, lower case: pod IP, pod name. */
   readonly hosts: readonly string[];
   readonly terminating: boolean;
-  /** Its node takes no new pods. */
+  /** Its node takes no new pods; known only where a successor is chosen. */
   readonly cordoned: boolean;
 }
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide } from '../../src/decision/decide.ts';
+import { choosesSuccessor, decide } from '../../src/decision/decide.ts';
 import type { MemberId } from '../../src/decision/member-id.ts';
 import { memberId } from '../../src/decision/member-id.ts';
 import type {
@@ -90,6 +90,31 @@ describe('every decision', () => {
     });
   });
 });
+
+describe('who is on a cordoned node', () => {
+  test('counts only where a successor is chosen, which is known before; else it changes advice at most', () => {
+    const counted = { handOff: 0, other: 0 };
+    always(({ situation, answers, proof }) => {
+      const asked = { ...situation, answers };
+      for (const at of [situation, asked, { ...asked, proof }]) {
+        const decision = decide(at);
+        counted[decision.kind === 'handOff' ? 'handOff' : 'other'] += 1;
+        if (choosesSuccessor(at)) continue;
+        expect(decision.kind).not.toBe('handOff');
+        const pods = at.pods.map((pod) => ({ ...pod, cordoned: !pod.cordoned }));
+        expect(withoutAdvice(decide({ ...at, pods }))).toEqual(withoutAdvice(decision));
+      }
+    });
+    expect(counted.handOff).toBeGreaterThan(0);
+    expect(counted.other).toBeGreaterThan(0);
+  });
+});
+
+/** Whom a refusal names to move leadership to by hand. */
+function withoutAdvice(decision: Decision): Decision {
+  if (decision.kind !== 'deny') return decision;
+  return { ...decision, message: decision.message.replace(/move-leader \w+/, 'move-leader ID') };
+}
 
 describe('names', () => {
   test('of pods and ids of members change nothing else', () => {

@@ -143,7 +143,7 @@ class HandingOff {
     if (!/^\s*y(es)?\s*$/i.test(answer ?? '')) throw new Refused('nothing was moved', 1);
   }
 
-  /** Guard, ledger, pods and Nodes as they are now, for a request about the leader's pod. */
+  /** Guard, ledger and pods as they are now, and whose node is cordoned, for a request about the leader's pod. */
   async #read({ from }: Pick<Move, 'from'>, { cluster }: FoundCluster): Promise<GuardedCluster> {
     const { namespace, name } = cluster.guard;
     const subject = { kind: 'eviction', namespace, name: from.pod } as const;
@@ -156,7 +156,7 @@ class HandingOff {
         1,
       );
     }
-    return only;
+    return { ...only, pods: (await only.withCordons?.(READ_MS)) ?? only.pods };
   }
 
   /** The same plan by what was just read; without `to` anybody may be chosen, unless one was asked for. */

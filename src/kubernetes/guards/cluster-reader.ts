@@ -31,7 +31,7 @@ export interface ClusterReaderContext {
 
 /** The longest that one request to the API server may take, milliseconds. */
 export const API_MS = 3_000;
-/** The same for a Node, which no decision has to wait for. */
+/** The same for a Node, without which every decision can be made. */
 const NODE_MS = 1_000;
 
 const NODES: Resource = { prefix: '/api/v1', plural: 'nodes', namespace: null };
@@ -42,10 +42,9 @@ export interface ReadGuard {
   readonly guard: EtcdGuard;
 }
 
-/** A guard, its pods and how to reach their members: read in this order, the Nodes last. */
+/** A guard, its pods and how to reach their members: read in this order. */
 export interface ClusterReading extends ReadGuard, LedgerReading {
   readonly live: readonly LivePod[];
-  readonly nodes: ReadonlyMap<string, KubernetesObject>;
   readonly connection: Awaited<ReturnType<Connections['to']>>;
 }
 
@@ -57,12 +56,6 @@ export interface ReadTarget {
 
 const NOBODY: ReadTarget = { uid: '', name: '' };
 
-/** Which pods, with the target among them, and whose Nodes matter. */
-export interface ReadScope {
-  readonly pods: (listed: readonly LivePod[]) => readonly LivePod[];
-  readonly nodes: (pods: readonly LivePod[]) => readonly string[];
-}
-
 /** A guard as it stands, with nobody about to go. */
 export interface Look {
   /** Its `fault` says why it can't be asked. */
@@ -70,8 +63,6 @@ export interface Look {
   /** null: the guard is not valid, or its pods can't be read. */
   readonly reading: ClusterReading | null;
 }
-
-const ALL_PODS: ReadScope = { pods: (listed) => listed, nodes: () => [] };
 
 /** Reads, live, what belongs to one guard, and writes its ledger. */
 export class ClusterReader {
@@ -105,34 +96,45 @@ export class ClusterReader {
     return { cluster: withoutPods({ object, guard }, reading), reading: null };
   }
 
-  /** Gives an ApiError if the pods can't be read; `left` are the milliseconds that a request has. */
+  /**
+   * Gives an ApiError if the pods can't be read; `left` are the milliseconds that a request has, `target`
+   * a pod that counts among them whether or not it is listed.
+   */
   async read(
     { object, guard }: ReadGuard,
     left: () => number,
-    scope: ReadScope = ALL_PODS,
+    target: LivePod | null = null,
   ): Promise<ClusterReading | ApiError> {
     const [listed, connection] = await Promise.all([
       this.#podsOf(guard, left()),
       this.#connections.to(guard, left()),
     ]);
     if (listed instanceof ApiError) return listed;
-    const live = scope.pods(listed);
-    const nodes = await this.#nodes(scope.nodes(live), left);
+    const live = target === null ? listed : withTarget(listed, target);
     const pods = live.map(({ uid, snapshot: { terminating } }) => ({ uid, terminating }));
-    return { object, guard, pods, live, nodes, connection };
+    return { object, guard, pods, live, connection };
+  }
+
+  /** null: there is none, it is not ours to see, or it did not come in time. */
+  async node(name: string, withinMs: number): Promise<KubernetesObject | null> {
+    return this.reads.get(NODES, name, Math.min(NODE_MS, withinMs)).catch(() => null);
   }
 
   /** What a hearing needs of it; without a target there is nothing that could be reserved. */
   cluster(reading: ClusterReading, target: ReadTarget = NOBODY): GuardedCluster {
-    const { guard, live, nodes, connection } = reading;
+    const { guard, live, connection } = reading;
     const nowMs = this.#context.nowMs();
     const decided = decisionGuard(guard);
-    const cordoned = new Set([...nodes].flatMap(([name, node]) => (isCordoned(node) ? name : [])));
-    const pods = withoutReusedIps(live).map((one) => podFacts(one, guard.spec, cordoned));
+    const pods = withoutReusedIps(live).map((one) => podFacts(one, guard.spec));
     return {
       guard: decided,
       uid: guard.uid,
       pods,
+      withCordons: async (withinMs) => {
+        const others = live.filter(({ snapshot }) => snapshot.name !== target.name);
+        const cordoned = await this.#onCordonedNodes(others, withinMs);
+        return pods.map((one) => ({ ...one, cordoned: cordoned.has(one.name) }));
+      },
       endpoints: pods.map(({ name, address }) => ({ pod: name, address })),
       ...(connection.fault === undefined
         ? { etcd: connection.etcd }
@@ -164,20 +166,23 @@ export class ClusterReader {
     }
   }
 
-  /** Without the right to read a Node, or without the Node, it is neither Ready nor cordoned. */
-  async #nodes(
-    names: readonly string[],
-    left: () => number,
-  ): Promise<ReadonlyMap<string, KubernetesObject>> {
-    const withinMs = Math.min(NODE_MS, left());
+  /** The names of those pods; each node is read once. */
+  async #onCordonedNodes(pods: readonly LivePod[], withinMs: number): Promise<ReadonlySet<string>> {
+    const byNode = Map.groupBy(pods, ({ snapshot }) => snapshot.nodeName);
     const found = await Promise.all(
-      names.map(async (name) => {
-        const node = await this.reads.get(NODES, name, withinMs).catch(() => null);
-        return node === null ? [] : [[name, node] as const];
+      [...byNode].map(async ([name, onIt]) => {
+        const node = name === null ? null : await this.node(name, withinMs);
+        return node !== null && isCordoned(node) ? onIt : [];
       }),
     );
-    return new Map(found.flat());
+    return new Set(found.flat().map(({ snapshot }) => snapshot.name));
   }
+}
+
+/** The pod of a DELETE may be gone from the list already, or its labels may have changed since. */
+function withTarget(pods: readonly LivePod[], target: LivePod): readonly LivePod[] {
+  const known = pods.some(({ snapshot }) => snapshot.name === target.snapshot.name);
+  return known ? pods : [...pods, target];
 }
 
 const DEFAULT_POLICY: Policy = policy.parse({});

@@ -6,7 +6,6 @@ import {
   type GuardSource,
 } from '../../admission/guard-source.ts';
 import type { PodSnapshot } from '../../admission/review.ts';
-import type { TargetFacts } from '../../decision/situation.ts';
 import type { Fault } from '../../guards/faults.ts';
 import { matchesLabels, type LabelSelector } from '../../guards/label-selector.ts';
 import { factsOfName, factsOfPod } from '../../guards/pod-facts.ts';
@@ -18,7 +17,6 @@ import {
   unreadCluster,
   withoutPods,
   type ClusterReader,
-  type ClusterReading,
 } from './cluster-reader.ts';
 import { decodeGuard, guardsIn, type EtcdGuard } from './guard-resource.ts';
 import { containersAreDown, isReady, livePod, memberPort, type LivePod } from './live-pod.ts';
@@ -132,22 +130,28 @@ export class KubernetesSource implements GuardSource {
     { subject, pod, left }: Request,
   ): Promise<Found> {
     const { name } = pod.snapshot;
-    const standing = (live: readonly LivePod[]): LivePod =>
-      live.find(({ snapshot }) => snapshot.name === name) ?? pod;
-    const reading = await this.#reader.read({ object, guard }, left, {
-      pods: (listed) => withTarget(listed, pod),
-      nodes: (live) => nodesToRead(subject, live, { target: standing(live), guard }),
-    });
+    const reading = await this.#reader.read({ object, guard }, left, pod);
     if (reading instanceof ApiError) {
       const clusters = [withoutPods({ object, guard }, reading)];
       return { target: factsOfPod(pod.snapshot, null), clusters };
     }
-    const now = standing(reading.live);
+    const now = reading.live.find(({ snapshot }) => snapshot.name === name) ?? pod;
     // A DELETE takes the pod that it shows or is reviewed again; an eviction whichever is there.
     const target = subject.kind === 'delete' ? pod : now;
+    const port = memberPort(guard.spec, now);
+    // Of two pods by one name, what one's status says must not let the other go.
+    const down = target.uid === now.uid && containersAreDown(now, port);
+    const containersDown = down && (await this.#isOnReadyNode(now, left));
     const uid = target.uid === '' ? now.uid : target.uid;
-    const cluster = this.#reader.cluster(reading, { uid, name: target.snapshot.name });
-    return { target: targetFacts(target, now, reading), clusters: [cluster] };
+    const cluster = this.#reader.cluster(reading, { uid, name });
+    const facts = factsOfPod(target.snapshot, port);
+    return { target: { ...facts, containersDown }, clusters: [cluster] };
+  }
+
+  /** What tells a dead member from an unreachable one; asked only of one whose containers are down. */
+  async #isOnReadyNode({ snapshot: { nodeName } }: LivePod, left: TimeLeft): Promise<boolean> {
+    const node = nodeName === null ? null : await this.#reader.node(nodeName, left());
+    return node !== null && isReady(node);
   }
 }
 
@@ -202,50 +206,4 @@ function selectorOf(object: KubernetesObject): {
   const decoded = decodeGuard(object);
   if (decoded.guard === undefined) return decoded;
   return { guard: decoded.guard, selector: decoded.guard.spec.selector, problems: [] };
-}
-
-/** The pod of a DELETE may be gone from the list already, or its labels may have changed since. */
-function withTarget(pods: readonly LivePod[], target: LivePod): readonly LivePod[] {
-  const known = pods.some(({ snapshot }) => snapshot.name === target.snapshot.name);
-  return known ? pods : [...pods, target];
-}
-
-/** The target's Node tells a dead member from an unreachable one; the others' only matter to a hand-off. */
-function nodesToRead(
-  { kind }: GuardedSubject,
-  live: readonly LivePod[],
-  { target, guard }: { readonly target: LivePod; readonly guard: EtcdGuard },
-): readonly string[] {
-  const down = containersAreDown(target, memberPort(guard.spec, target));
-  const wanted = [...(mayHandOff(guard, kind) ? live : []), ...(down ? [target] : [])];
-  return [...new Set(wanted.flatMap(({ snapshot }) => snapshot.nodeName ?? []))];
-}
-
-/** Who asks is not known here: whether anybody gets a hand-off for that. */
-function mayHandOff(
-  {
-    spec: {
-      policy: { leader, handOff },
-    },
-  }: EtcdGuard,
-  kind: GuardedSubject['kind'],
-): boolean {
-  if (leader === 'HandOff') return true;
-  return handOff.some((entry) => kind === 'eviction' || entry !== 'Evictions');
-}
-
-/** `asked` is the pod of the request, `live` the one that the API server has now under that name. */
-function targetFacts(
-  asked: LivePod,
-  live: LivePod,
-  { guard, nodes }: Pick<ClusterReading, 'guard' | 'nodes'>,
-): TargetFacts {
-  const port = memberPort(guard.spec, live);
-  const node = nodes.get(live.snapshot.nodeName ?? '');
-  const same = asked.uid === live.uid;
-  return {
-    ...factsOfPod(asked.snapshot, port),
-    // Of two pods by one name, what one's status says must not let the other go.
-    containersDown: same && node !== undefined && isReady(node) && containersAreDown(live, port),
-  };
 }

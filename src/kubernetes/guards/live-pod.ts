@@ -57,9 +57,9 @@ export function memberPort({ members }: GuardSpec, pod: LivePod | null): number 
   return members.port ?? pod?.listenPort ?? pod?.namedPort ?? CLIENT_PORT;
 }
 
-/** What a decision needs of any guarded pod; `cordoned` are the nodes that take no new pods. */
-export function podFacts(pod: LivePod, spec: GuardSpec, cordoned: ReadonlySet<string>): PodFacts {
-  const { name, nodeName, terminating } = pod.snapshot;
+/** What a decision needs of any guarded pod; of its node nothing is known. */
+export function podFacts(pod: LivePod, spec: GuardSpec): PodFacts {
+  const { name, terminating } = pod.snapshot;
   const port = memberPort(spec, pod);
   const given = givenAddress(pod, spec);
   const [ip] = pod.podIps;
@@ -70,7 +70,7 @@ export function podFacts(pod: LivePod, spec: GuardSpec, cordoned: ReadonlySet<st
     address: given === null ? own : withPort(given, port),
     hosts: [...new Set([...pod.podIps, ...(host === null ? [] : [host]), name])],
     terminating,
-    cordoned: nodeName !== null && cordoned.has(nodeName),
+    cordoned: false,
   };
 }
 

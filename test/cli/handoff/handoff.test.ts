@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Announcement } from '../../../src/admission/announce.ts';
+import type { GuardSource } from '../../../src/admission/guard-source.ts';
 import type { Clusters, FoundCluster } from '../../../src/cli/clusters/clusters.ts';
 import { handOff } from '../../../src/cli/handoff/handoff.ts';
 import type { HandOffConfig } from '../../../src/config.ts';
@@ -19,6 +20,8 @@ interface Setting {
   readonly answer?: () => string | null;
   /** Why Events can't be written. */
   readonly unwritten?: string;
+  /** Pods on cordoned nodes; absent: nobody knows nodes. */
+  readonly cordoned?: readonly string[];
 }
 
 /** Guards of namespace default over one cluster, which etcd-0 leads. */
@@ -28,6 +31,7 @@ function setUp({
   found = (one) => one,
   answer,
   unwritten,
+  cordoned,
 }: Setting = {}) {
   const source = sourceOf(etcd, ...guards.map((name) => loadedGuard({ name, pods: PODS })));
   const announced: Announcement[] = [];
@@ -35,7 +39,7 @@ function setUp({
   let closed = 0;
   const clusters: Clusters = {
     namespace: 'default',
-    source,
+    source: cordoned === undefined ? source : onNodes(source, cordoned),
     find: async () =>
       source.guards.map((guard) => found({ cluster: guard.clusterFor(null), recorded: [] })),
     async announce(announcement) {
@@ -73,6 +77,21 @@ function setUp({
   return { etcd, source, stop, announced, asked, closed: () => closed, run };
 }
 
+/** The same guards, where it is known which pods are on cordoned nodes. */
+function onNodes(source: GuardSource, cordoned: readonly string[]): GuardSource {
+  return {
+    async read(subject, withinMs) {
+      const found = await source.read(subject, withinMs);
+      const clusters = found.clusters.map((cluster) => ({
+        ...cluster,
+        withCordons: async () =>
+          cluster.pods.map((pod) => ({ ...pod, cordoned: cordoned.includes(pod.name) })),
+      }));
+      return { ...found, clusters };
+    },
+  };
+}
+
 describe('a hand-off', () => {
   it('moves leadership, says so, leaves an Event on pod and guard, and closes what it opened', async () => {
     const world = setUp();
@@ -103,6 +122,16 @@ describe('a hand-off', () => {
     const { etcd, run } = setUp();
     expect(await run({ pod: 'etcd-0', to: 'etcd-2' })).toMatchObject({ code: 0 });
     expect(etcd.leader).toBe('etcd-2');
+  });
+
+  it('goes rather to a node that is not cordoned', async () => {
+    const { etcd, source, run } = setUp({ cordoned: ['etcd-1'] });
+    expect(await run({ dryRun: true })).toMatchObject({
+      out: 'default/etcd: leadership would be moved from etcd-0 to etcd-2\n',
+    });
+    expect(await run()).toMatchObject({ code: 0 });
+    expect(etcd.leader).toBe('etcd-2');
+    expect(source.guards.map(({ ledger }) => ledger.size)).toEqual([0]);
   });
 
   it('is one all the same where no Event can tell of it', async () => {

@@ -102,9 +102,7 @@ describe('the order of reading', () => {
     api.hold = ({ verb, plural }, at) => void (at === 'start' && order.push(`${verb} ${plural}`));
     etcd.hold = (call, at) => void (at === 'start' && order.push(call));
     expect(await verdictOn(deleting('etcd-1'))).toBe('allow Spared');
-    const nodes = order.filter((call) => call === 'get nodes');
-    expect(nodes).toHaveLength(3);
-    expect(order.filter((call) => call !== 'get nodes')).toEqual([
+    expect(order).toEqual([
       'list etcdguards',
       'get namespaces',
       'list pods',
@@ -242,14 +240,74 @@ describe('an eviction', () => {
     };
     expect((await read(eviction('etcd-1'))).target.uid).toBe('second');
   });
+});
 
-  test('tells cordoned nodes apart', async () => {
+describe('a hand-off', () => {
+  const CONTROLLER = 'system:serviceaccount:kube-system:statefulset-controller';
+  const alice = { name: 'alice', uid: '', groups: ['dba'] };
+
+  beforeEach(() => {
     api.put(nodeObject('node-of-etcd-1', { cordoned: true }));
     api.put(nodeObject('node-of-etcd-2'));
-    const { pods } = only((await read(eviction('etcd-0'))).clusters);
-    expect(pods.map(({ cordoned }) => cordoned)).toEqual([false, true, false]);
+  });
+
+  test.each([
+    ['an eviction', {}, eviction('etcd-0')],
+    ['a controller', {}, deleting('etcd-0', {}, { user: { ...alice, name: CONTROLLER } })],
+    ['a user by name', { handOff: ['alice'] }, deleting('etcd-0', {}, { user: alice })],
+    ['a user by group', { handOff: ['group:dba'] }, deleting('etcd-0', {}, { user: alice })],
+    ['anybody', { leader: 'HandOff', handOff: [] }, deleting('etcd-0')],
+  ])('for %s goes to a node that is not cordoned', async (_, policy, request) => {
+    api.put(guardObject({ spec: { policy } }));
+    expect(await verdictOn(request)).toBe('allow Spared');
+    expect(etcd.moves).toEqual(['etcd-2']);
+  });
+
+  test('in a dry run names whom it would go to', async () => {
+    const { verdict } = await judge(eviction('etcd-0', { dryRun: true }));
+    expect(verdict.warnings).toContain(
+      'Leadership of etcd cluster default/etcd would be moved from etcd-0 to etcd-2 first.',
+    );
+  });
+
+  test('that only a proof allows knows of cordoned nodes as well', async () => {
+    etcd.member('etcd-1').lagEntries = 5_000;
+    etcd.member('etcd-2').lagEntries = 5_000;
     expect(await verdictOn(eviction('etcd-0'))).toBe('allow Spared');
     expect(etcd.moves).toEqual(['etcd-2']);
+  });
+
+  test.each(['hangs', forbidden] as const)(
+    'goes on where Nodes can’t be read: %s',
+    async (fault) => {
+      failing('nodes', 'get', fault);
+      expect(await verdictOn(eviction('etcd-0'))).toBe('allow Spared');
+      expect(etcd.moves).toEqual(['etcd-1']);
+    },
+  );
+
+  test('that Nodes leave no time for is refused, and nothing moves', async () => {
+    failing('nodes', 'get', 'hangs');
+    etcd.hold = (call, at) =>
+      call === 'ask' && at === 'end'
+        ? new Promise((resolve) => setTimeout(resolve, 9_000))
+        : undefined;
+    expect(await verdictOn(eviction('etcd-0'))).toMatch(/^deny /);
+    expect(etcd.moves).toEqual([]);
+    expect(entries()).toEqual({});
+  });
+
+  test('on one node, that is read once', async () => {
+    for (const pod of PODS) api.put(podObject(pod, { spec: { nodeName: 'node-of-etcd-2' } }));
+    expect(await verdictOn(eviction('etcd-0'))).toBe('allow Spared');
+    expect(api.calls.filter(({ plural }) => plural === 'nodes')).toHaveLength(1);
+  });
+
+  test('by hand goes by the Nodes too, whatever the policy is', async () => {
+    api.put(guardObject({ spec: { policy: { handOff: [] } } }));
+    const { withCordons } = only((await read(eviction('etcd-0'))).clusters);
+    const pods = await withCordons?.(1_000);
+    expect(pods?.map(({ cordoned }) => cordoned)).toEqual([false, true, false]);
   });
 });
 

@@ -35,7 +35,7 @@ function specWith(members: Readonly<Record<string, unknown>> = {}): GuardSpec {
 }
 
 function facts(options: PodOptions, members: Readonly<Record<string, unknown>> = {}): PodFacts {
-  return podFacts(pod(options), specWith(members), new Set(['cordoned-node']));
+  return podFacts(pod(options), specWith(members));
 }
 
 describe('where a member is asked', () => {
@@ -77,7 +77,7 @@ describe('where a member is asked', () => {
   });
 
   test('a pod whose name every object knows has no address in an empty list', () => {
-    const { address } = podFacts(pod({}, 'constructor'), specWith({ addresses: {} }), new Set());
+    const { address } = podFacts(pod({}, 'constructor'), specWith({ addresses: {} }));
     expect(address).toBe('10.0.0.99:2379');
   });
 
@@ -88,9 +88,8 @@ describe('where a member is asked', () => {
     expect(withoutReusedIps([ended])).toEqual([ended]);
   });
 
-  test('a cordoned node, a terminating pod', () => {
-    const spec = { nodeName: 'cordoned-node' };
-    expect(facts({ spec, terminating: true })).toMatchObject({ terminating: true, cordoned: true });
+  test('a terminating pod', () => {
+    expect(facts({ terminating: true })).toMatchObject({ terminating: true });
   });
 });
 
