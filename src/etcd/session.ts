@@ -6,6 +6,9 @@ import { Etcd3 } from 'etcd3';
 import type { IOptions } from 'etcd3';
 
 import type { Clock } from '../sharing/clock.ts';
+import { releaseEndedStreams } from './ended-streams.ts';
+
+releaseEndedStreams();
 
 /** The sockets of the session on whose behalf the current code runs. */
 const socketsOfCurrent = new AsyncLocalStorage<Set<Socket>>();
