@@ -4,13 +4,13 @@
 #
 # Both bases can be replaced, by newer digests or by images of a registry of yours:
 #
-#   docker build --build-arg NODE_IMAGE=registry.example.com/node:26 \
+#   docker build --build-arg NODE_IMAGE=registry.example.com/node:24 \
 #     --build-arg RUNTIME_IMAGE=registry.example.com/cc-debian12:nonroot -t etcd-guard:0.1.0 .
 #
 # NODE_IMAGE has node and npm; node itself is copied from it into the image (NODE_BINARY says from where).
 # RUNTIME_IMAGE needs glibc, libstdc++ and the CA certificates; it needs no shell.
 # An .npmrc for another package registry: --secret id=npmrc,src=$HOME/.npmrc
-ARG NODE_IMAGE=docker.io/library/node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a6116448427a82057ba7c42c97e4c5ba766504c2
+ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim@sha256:2fe369e969550cde8e867afc3fe370b260140cab4a23d467074295b42163d553
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
 # The bundle is the same for every platform: made once, on the builder's own.

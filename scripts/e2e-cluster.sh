@@ -170,7 +170,7 @@ build_by_dockerfile() {
       --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
       --copy "$npm:/usr/lib/node_modules/npm" --copy "$scratch/npm:/usr/local/bin/npm" \
       --copy "$node:/usr/local/bin/node" --copy "$librt:$librt" \
-      localhost/node:26 "$scratch/node-base.tar" "$node" sh bash env uname &&
+      localhost/node:24 "$scratch/node-base.tar" "$node" sh bash env uname &&
     "$local/image-from-host" --entrypoint '["node"]' localhost/cc:12 "$scratch/runtime-base.tar" "$node" || return
   settings="$(npm config get userconfig 2>/dev/null)"
   if [ -s "$settings" ]; then cp "$settings" "$scratch/npmrc"; else : >"$scratch/npmrc"; fi

@@ -13,7 +13,7 @@
 # other alone. Your own kubectl contexts are neither used nor changed: it keeps a kubeconfig of its own.
 #
 #   START_FLAGS    more for `minikube start` or `kind create cluster`, such as --driver=kvm2
-#   BUILD_FLAGS    more for `docker buildx build`, such as --build-arg=NODE_IMAGE=registry.example.com/node:26
+#   BUILD_FLAGS    more for `docker buildx build`, such as --build-arg=NODE_IMAGE=registry.example.com/node:24
 #
 # It needs minikube (or kind), kubectl, curl and docker, 4 GB of memory, and a way to the registries of
 # the base images (Dockerfile) and of etcd. Without docker, minikube builds the image itself.
