@@ -154,10 +154,13 @@ function tokenOf(value: string): Token {
     interceptor(options, nextCall) {
       const call = nextCall(options);
       const start = call.start.bind(call);
-      call.start = (metadata, listener) => {
-        metadata.set('token', value);
-        start(metadata, listener);
-      };
+      // Not call.start = …: ended-streams.ts says what that would keep.
+      Object.assign<typeof call, Pick<typeof call, 'start'>>(call, {
+        start: (metadata, listener) => {
+          metadata.set('token', value);
+          start(metadata, listener);
+        },
+      });
       // Typed as grpc-js' own class, of which it uses nothing but the interface.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       return call as ReturnType<Interceptor>;
