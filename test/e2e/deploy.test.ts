@@ -34,8 +34,13 @@ const STAGE_MS = 240_000;
 
 const kubectl = await currentKubectl();
 
+const rendered = new Map<string, Promise<readonly Manifest[]>>();
+
+/** What a folder of deploy/ renders, rendered once. */
 function of(path: string): Promise<readonly Manifest[]> {
-  return render(kubectl, join(DEPLOY, path));
+  const found = rendered.get(path) ?? render(kubectl, join(DEPLOY, path));
+  rendered.set(path, found);
+  return found;
 }
 
 describe('kustomizations, rendered', () => {
@@ -381,7 +386,7 @@ describe('on a real API server', () => {
     async (path) => {
       const folder = join(DEPLOY, path);
       const here = await render(requireBinary('kubectl', api.binaries), folder);
-      expect(inOrder(here)).toEqual(inOrder(await render(kubectl, folder)));
+      expect(inOrder(here)).toEqual(inOrder(await of(path)));
     },
   );
 
@@ -412,10 +417,21 @@ describe('on a real API server', () => {
     expect(Buffer.from(configuration, 'base64').toString()).toBe(api.ca);
   });
 
+  let readyForDryRuns: Promise<readonly string[]> | undefined;
+
+  /** Gives the kinds that this server has, as kubectl lists them. */
+  async function prepareDryRuns(): Promise<readonly string[]> {
+    // There already, unless these tests are run without those before them.
+    await Promise.all(
+      ['etcd-guard', 'etcd'].map((name) => api.kubectl('create', 'namespace', name)),
+    );
+    return (await done('api-resources', '--no-headers')).split('\n');
+  }
+
   it.each(kustomizations())(
     '$path is taken by server-side dry run, as far as this server has its kinds',
     async ({ path, kind: kindOfFolder }) => {
-      const served = (await done('api-resources', '--no-headers')).split('\n');
+      const served = await (readyForDryRuns ??= prepareDryRuns());
       const hasKind = ({ apiVersion, kind }: Manifest): boolean =>
         served.some((line) => {
           const words = line.trim().split(/\s+/);
@@ -429,7 +445,7 @@ describe('on a real API server', () => {
       const base = path.startsWith('etcd') ? 'etcd' : 'webhook';
       const all =
         kindOfFolder === 'Kustomization'
-          ? await render(kubectl, join(DEPLOY, path))
+          ? await of(path)
           : await renderTogether(kubectl, [base], [path]);
       const objects = all.filter(
         (object) =>
@@ -441,10 +457,6 @@ describe('on a real API server', () => {
       expect(objects.length).toBeGreaterThan(5);
       const file = join(directory.path, 'objects.json');
       await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
-      // There already, unless this test is run without those before it.
-      await Promise.all(
-        ['etcd-guard', 'etcd'].map((name) => api.kubectl('create', 'namespace', name)),
-      );
       await done('apply', '--dry-run=server', '-f', file);
     },
   );

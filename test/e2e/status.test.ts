@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'v
 import { z } from 'zod';
 import { PROTECTED, webhookConfiguration } from '../harness/admission-webhook.ts';
 import { startEtcdCluster, type EtcdCluster, type EtcdMember } from '../harness/etcd-cluster.ts';
-import { etcdPod, runsMembersOf } from '../harness/etcd-pods.ts';
+import { becomeReady, etcdPod, runsMembersOf } from '../harness/etcd-pods.ts';
 import { deleteReview, startGuard, type GuardProcess } from '../harness/guard-process.ts';
 import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
 import { startKubelet, type Kubelet } from '../harness/kubelet.ts';
@@ -107,9 +107,7 @@ describe('the status of a guard, with two replicas', () => {
       }
     }
     await api.apply(...members.map((member) => etcdPod(member, { nodeName: nodeOf(member.name) })));
-    const names = members.map(({ name }) => `pod/${name}`);
-    const waited = await api.kubectl('wait', '--for=condition=Ready', ...names, '--timeout=30s');
-    expect(waited).toMatchObject({ exitCode: 0 });
+    await becomeReady(api, ...members.map(({ name }) => `/api/v1/namespaces/default/pods/${name}`));
     await etcd.waitHealthy();
   }
 
@@ -219,7 +217,7 @@ describe('the status of a guard, with two replicas', () => {
     const { metadata } = await api.admin.patch(GUARD, {
       metadata: { annotations: { 'etcd-guard.io/watch-until': null } },
     });
-    expect(metadata.annotations).not.toHaveProperty('etcd-guard.io/watch-until');
+    expect(metadata.annotations ?? {}).not.toHaveProperty('etcd-guard.io/watch-until');
   });
 
   it('follows a member that ends, with nothing left to spare, and that is back', async () => {

@@ -9,7 +9,7 @@ import {
   type EtcdCluster,
   type EtcdMember,
 } from '../harness/etcd-cluster.ts';
-import { etcdPod, runsMembersOf } from '../harness/etcd-pods.ts';
+import { becomeReady, etcdPod, runsMembersOf } from '../harness/etcd-pods.ts';
 import {
   guardFile,
   guardFor,
@@ -17,6 +17,7 @@ import {
   type GuardOptions,
   type GuardProcess,
 } from '../harness/guard-process.ts';
+import { uncordon } from '../harness/guarded-cluster.ts';
 import { startKubeApiserver, type KubeApiserver } from '../harness/kube-apiserver.ts';
 import { KubeError, type KubeObject } from '../harness/kube-client.ts';
 import { startKubelet, type Kubelet } from '../harness/kubelet.ts';
@@ -102,10 +103,10 @@ describe('behind a real API server', () => {
       if (broken) await deletePastTheGuard(metadata.name);
     }
     await api.apply(...etcd.members.map((member) => podOf(member)));
-    await becomeReady();
+    await becomeReady(api, ...etcd.members.map(({ name }) => `${PODS}/${name}`));
     await etcd.waitHealthy();
     await etcd.leader();
-    await api.kubectl('uncordon', ...etcd.members.map(({ name }) => nodeOf(name)));
+    for (const { name } of etcd.members) await uncordon(api, nodeOf(name));
   }
 
   /** A pod whose process has ended stays down: the stand-in kubelet restarts nothing. */
@@ -123,21 +124,10 @@ describe('behind a real API server', () => {
     await isGone(name);
   }
 
-  async function becomeReady(): Promise<void> {
-    const waited = await api.kubectl(
-      'wait',
-      '--for=condition=Ready',
-      'pod',
-      '--selector=app=etcd',
-      '--timeout=30s',
-    );
-    expect(waited).toMatchObject({ exitCode: 0 });
-  }
-
   /** As a controller would: the pod again, and wait until its member is a healthy voter. */
   async function bringBack(name: string): Promise<void> {
     await api.apply(podOf(etcd.member(name)));
-    await becomeReady();
+    await becomeReady(api, `${PODS}/${name}`);
     await etcd.waitHealthy();
   }
 

@@ -81,17 +81,29 @@ export interface CommandResult {
 }
 
 const uint64 = z.union([z.number(), z.string()]).transform(String);
-const statusSchema = z.tuple([
-  z.object({
-    Status: z.object({
-      header: z.object({ member_id: uint64, cluster_id: uint64, raft_term: uint64 }),
-      leader: uint64.default('0'),
-      raftIndex: uint64.default('0'),
-      isLearner: z.boolean().default(false),
-      version: z.string(),
-    }),
-  }),
-]);
+const statusesSchema = z
+  .array(
+    z
+      .object({
+        Status: z.object({
+          header: z.object({ member_id: uint64, cluster_id: uint64, raft_term: uint64 }),
+          leader: uint64.default('0'),
+          raftIndex: uint64.default('0'),
+          isLearner: z.boolean().default(false),
+          version: z.string(),
+        }),
+      })
+      .transform(({ Status: status }): EtcdStatus => ({
+        memberId: hex(status.header.member_id),
+        clusterId: hex(status.header.cluster_id),
+        leader: status.leader === '0' ? undefined : hex(status.leader),
+        term: status.header.raft_term,
+        index: status.raftIndex,
+        learner: status.isLearner,
+        version: status.version,
+      })),
+  )
+  .nullable();
 
 function hex(decimal: string): string {
   return BigInt(decimal).toString(16);
@@ -224,18 +236,8 @@ export class EtcdCluster {
 
   /** What a member says of itself; undefined when it does not answer within two seconds. */
   async status(name: string): Promise<EtcdStatus | undefined> {
-    const result = await this.etcdctlAt([name], 'endpoint', 'status', '--write-out', 'json');
-    if (result.exitCode !== 0) return undefined;
-    const [{ Status: status }] = statusSchema.parse(parseEtcdJson(result.stdout));
-    return {
-      memberId: hex(status.header.member_id),
-      clusterId: hex(status.header.cluster_id),
-      leader: status.leader === '0' ? undefined : hex(status.leader),
-      term: status.header.raft_term,
-      index: status.raftIndex,
-      learner: status.isLearner,
-      version: status.version,
-    };
+    const [status] = await this.#statuses([name]);
+    return status;
   }
 
   /**
@@ -483,13 +485,18 @@ export class EtcdCluster {
   }
 
   async #agreedLeader(): Promise<EtcdMember | undefined> {
-    const asked = await Promise.all(this.#servingVoters().map(({ name }) => this.status(name)));
-    const statuses = asked.filter((status) => status !== undefined);
+    const statuses = await this.#statuses(this.#servingVoters().map(({ name }) => name));
     const own = statuses.find(({ memberId, leader }) => memberId === leader);
     const votes = statuses.filter(({ leader }) => leader === own?.memberId);
     const voters = this.members.filter(({ learner }) => !learner);
     if (own === undefined || votes.length <= voters.length / 2) return undefined;
     return voters.find(({ id }) => id === own.memberId);
+  }
+
+  /** Of those that answer: etcdctl fails if one does not, and prints what the others said. */
+  async #statuses(names: readonly string[]): Promise<readonly EtcdStatus[]> {
+    const { stdout } = await this.etcdctlAt(names, 'endpoint', 'status', '--write-out', 'json');
+    return stdout === '' ? [] : (statusesSchema.parse(parseEtcdJson(stdout)) ?? []);
   }
 
   async #command(...args: readonly string[]): Promise<string> {

@@ -1,5 +1,12 @@
+import { z } from 'zod';
 import type { EtcdCluster, EtcdMember } from './etcd-cluster.ts';
+import type { KubeApiserver } from './kube-apiserver.ts';
 import type { KubeletOptions } from './kubelet.ts';
+import { until } from './until.ts';
+
+const readinessSchema = z.looseObject({
+  conditions: z.array(z.looseObject({ type: z.string(), status: z.string() })).default([]),
+});
 
 export interface EtcdPodOptions {
   readonly nodeName: string;
@@ -41,4 +48,19 @@ export function runsMembersOf(cluster: EtcdCluster): KubeletOptions['run'] {
     const { host, process } = cluster.member(name);
     return { podIP: host, exit: process.exit, stop: (graceMs) => process.stop(graceMs) };
   };
+}
+
+/** Waits until the pods at these paths of the API are ready. */
+export async function becomeReady(
+  { admin }: KubeApiserver,
+  ...paths: readonly string[]
+): Promise<void> {
+  for (const path of paths) {
+    const isReady = async (): Promise<boolean> => {
+      const { status = {} } = await admin.get(path);
+      const { conditions } = readinessSchema.parse(status);
+      return conditions.some((one) => one.type === 'Ready' && one.status === 'True');
+    };
+    await until(`${path} is ready`, isReady, { timeoutMs: 40_000 });
+  }
 }

@@ -10,7 +10,7 @@ import {
   type EtcdClusterOptions,
   type EtcdMember,
 } from './etcd-cluster.ts';
-import { etcdPod, runsMembersOf } from './etcd-pods.ts';
+import { becomeReady, etcdPod, runsMembersOf } from './etcd-pods.ts';
 import { startGuard, type GuardProcess, type LogLine } from './guard-process.ts';
 import { startKubeApiserver, type KubeApiserver } from './kube-apiserver.ts';
 import { KubeError, type KubeObject } from './kube-client.ts';
@@ -302,19 +302,14 @@ export class GuardedEtcd {
     this.insteadOf.clear();
     await this.applyGuard();
     await this.clearLedger();
-    const nodes = this.etcd.members.map(({ name }) => nodeOf(name));
-    await this.#cluster.api.kubectl('uncordon', ...nodes);
+    for (const { name } of this.etcd.members) await uncordon(this.#cluster.api, nodeOf(name));
     await this.bringBack(...this.etcd.members);
   }
 
   /** As a controller would: the pods again, and wait until their members are healthy voters. */
   async bringBack(...members: readonly EtcdMember[]): Promise<void> {
     await this.replace(...members);
-    const names = members.map(({ name }) => `pod/${name}`);
-    const namespace = `--namespace=${this.namespace}`;
-    const args = ['wait', '--for=condition=Ready', ...names, namespace, '--timeout=40s'];
-    const { exitCode, stderr } = await this.#cluster.api.kubectl(...args);
-    if (exitCode !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
+    await becomeReady(this.#cluster.api, ...members.map(({ name }) => this.podPath(name)));
     await this.etcd.waitHealthy();
     await this.etcd.leader();
   }
@@ -370,6 +365,11 @@ export class GuardedEtcd {
 /** The entries of an EtcdGuard, by pod uid. */
 export function ledgerIn({ status }: KubeObject): Readonly<Record<string, Entry>> {
   return statusSchema.parse(status ?? {}).disruptedPods ?? {};
+}
+
+/** As kubectl uncordon. */
+export async function uncordon(api: KubeApiserver, node: string): Promise<void> {
+  await api.admin.patch(`/api/v1/nodes/${node}`, { spec: { unschedulable: null } });
 }
 
 /** The node that a member's pod is bound to. */

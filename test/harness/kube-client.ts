@@ -3,6 +3,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import type { Certificate } from './certificates.ts';
+import { changesTo } from './changes.ts';
 
 /** A Kubernetes object, with as much of its shape as tests rely on. */
 export interface KubeObject {
@@ -43,6 +44,15 @@ const listSchema = z.object({
   metadata: z.object({ resourceVersion: z.string() }),
   // Items of a list leave it out where it is empty.
   items: z.array(objectSchema).nullable(),
+});
+const resourcesSchema = z.object({
+  resources: z.array(z.object({ name: z.string(), kind: z.string(), namespaced: z.boolean() })),
+});
+const objectFieldsSchema = z.record(z.string(), z.unknown());
+const identitySchema = z.object({
+  apiVersion: z.string(),
+  kind: z.string(),
+  metadata: z.object({ name: z.string(), namespace: z.string().default('default') }),
 });
 const watchEventSchema = z.object({
   type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
@@ -96,6 +106,10 @@ export interface KubeClientOptions {
 export class KubeClient {
   readonly #server: URL;
   readonly #agent: Agent;
+  /** Collections by `apiVersion kind`, with the namespace left open. */
+  readonly #collections = new Map<string, string>();
+  /** What was applied last, by the object's path. */
+  readonly #applied = new Map<string, Readonly<Record<string, unknown>>>();
 
   constructor({ server, ca, identity }: KubeClientOptions) {
     this.#server = new URL(server);
@@ -121,6 +135,23 @@ export class KubeClient {
     await this.#text('PATCH', path, { body: patch, contentType });
   }
 
+  /** As kubectl, but knows only what it has itself applied before. */
+  async apply(object: unknown): Promise<void> {
+    const said = objectFieldsSchema.parse(object);
+    const { apiVersion, kind, metadata } = identitySchema.parse(object);
+    const collection = await this.#collection(apiVersion, kind);
+    const path = collection.replace('{namespace}', metadata.namespace);
+    const itself = `${path}/${metadata.name}`;
+    const live = await this.#find(itself);
+    if (live === undefined) {
+      await this.text('POST', path, said);
+    } else {
+      const changes = changesTo(live, said, this.#applied.get(itself));
+      if (changes !== undefined) await this.#send(itself, apiVersion, changes);
+    }
+    this.#applied.set(itself, said);
+  }
+
   /** With DeleteOptions as the body. The answer may be a Status and not an object. */
   async delete(path: string, options: unknown = {}): Promise<void> {
     await this.text('DELETE', path, options);
@@ -138,6 +169,34 @@ export class KubeClient {
 
   text(method: string, path: string, body?: unknown): Promise<string> {
     return this.#text(method, path, { body });
+  }
+
+  async #find(path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+    try {
+      return objectFieldsSchema.parse(JSON.parse(await this.text('GET', path)));
+    } catch (error) {
+      if (error instanceof KubeError && error.code === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** Only of its own kinds does the API server know how lists are merged. */
+  async #send(path: string, apiVersion: string, changes: unknown): Promise<void> {
+    const isItsOwn = /^[^./]*(\/|$)|^[^/]*\.k8s\.io\//.test(apiVersion);
+    await (isItsOwn ? this.merge(path, changes) : this.patch(path, changes));
+  }
+
+  async #collection(apiVersion: string, kind: string): Promise<string> {
+    const key = `${apiVersion} ${kind}`;
+    const known = this.#collections.get(key);
+    if (known !== undefined) return known;
+    const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+    const { resources } = resourcesSchema.parse(JSON.parse(await this.text('GET', root)));
+    const resource = resources.find((one) => one.kind === kind && !one.name.includes('/'));
+    if (resource === undefined) throw new Error(`the API server has no ${key}`);
+    const path = `${root}/${resource.namespaced ? 'namespaces/{namespace}/' : ''}${resource.name}`;
+    this.#collections.set(key, path);
+    return path;
   }
 
   async #text(method: string, path: string, content: Content): Promise<string> {
