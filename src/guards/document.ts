@@ -1,4 +1,4 @@
-import { LineCounter, parseAllDocuments, type parseDocument } from 'yaml';
+import { Composer, LineCounter, Parser, type Document } from 'yaml';
 import { z } from 'zod';
 import { withPort } from './address.ts';
 import { faultsIn, type Fault } from './faults.ts';
@@ -89,17 +89,19 @@ const SYNTAX_ERRORS_SHOWN = 3;
 /** Reads YAML (or JSON) text with any number of documents; empty ones are passed over. */
 export function parseGuards(file: string, text: string): ParsedFile {
   const lineCounter = new LineCounter();
-  const parsed = parseAllDocuments(text, {
+  const parser = new Parser(lineCounter.addNewLine);
+  const composer = new Composer({
     lineCounter,
     prettyErrors: false,
     // Its warnings would stand in the log, not as JSON, and with what the file holds.
     logLevel: 'error',
   });
-  const documents = 'empty' in parsed ? [] : parsed;
   const problems: Problem[] = [];
   const guards: NumberedGuard[] = [];
-  for (const [index, one] of documents.entries()) {
-    const number = index + 1;
+  let number = 0;
+  // One at a time: parsed, documents take tens of times the memory of their text.
+  for (const one of composer.compose(parser.parse(text))) {
+    number += 1;
     const checked = checkDocument(one, lineCounter);
     if (checked === null) continue;
     if ('guard' in checked) guards.push({ guard: checked.guard, number });
@@ -113,7 +115,7 @@ export function parseGuards(file: string, text: string): ParsedFile {
 
 /** null: the document is empty. */
 function checkDocument(
-  one: ReturnType<typeof parseDocument>,
+  one: Pick<Document.Parsed, 'errors' | 'toJS'>,
   lineCounter: LineCounter,
 ): { readonly guard: GuardDocument } | { readonly faults: readonly Fault[] } | null {
   if (one.errors.length > 0) {
