@@ -12,12 +12,15 @@ const MODEL = [
 // One less than there are processors, as by default, is half of them where there are two.
 const ALL = '100%';
 
+/** Of integration and e2e together, whose tests wait more than they work. */
+const PROCESSES = { maxWorkers: 4, sequence: { groupOrder: 1 } };
+
 /**
  * unit: no process, no socket but loopback ones of the test itself; seconds. model: as unit, but
  * they take as long as they are given.
  * integration: the built program and real etcd processes. e2e: a real kube-apiserver and real
- * kubectl besides. Of these only a few files run at once, and mostly wait: elections under a crowded
- * processor are other elections. A file whose real parts this machine has not is left out, with a notice;
+ * kubectl besides. Of these only a few files run at once: elections under a crowded processor are
+ * other elections. A file whose real parts this machine has not is left out, with a notice;
  * with CI set it is run, and fails.
  */
 export default defineConfig({
@@ -30,6 +33,8 @@ export default defineConfig({
           exclude: ['test/integration/**', 'test/e2e/**', ...MODEL],
           // None takes a second on a machine of its own; the time limit is for those that hang.
           testTimeout: 30_000,
+          // No module is mocked, so that files can share them: loading them anew is half of the time.
+          isolate: false,
           maxWorkers: ALL,
         },
       },
@@ -40,8 +45,7 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/harness/built-program.ts'],
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          ...PROCESSES,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -52,8 +56,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: ['test/harness/built-program.ts'],
-          maxWorkers: 3,
-          sequence: { groupOrder: 2 },
+          ...PROCESSES,
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

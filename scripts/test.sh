@@ -105,14 +105,16 @@ step() {
   fi
 }
 
-# suite PROJECT: one of vitest's projects; counts its tests by vitest's own report.
+# suite PROJECT...: vitest's projects in one run; counts their tests by vitest's own report.
 suite() {
-  local report="$logs/$1.json" code=0 counts
-  heading "$1"
-  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$report" \
-    </dev/null 2>&1 | tee "$logs/$1.log" || code=1
-  counts="$(count "$report" "$code" 2>>"$logs/$1.log" || echo '0 1')"
-  left_out=$((left_out + $(grep -c '^LEFT OUT ' "$logs/$1.log" || true)))
+  local name="$*" log report code=0 counts
+  log="$logs/${name// /-and-}.log"
+  report="${log%.log}.json"
+  heading "${name// / and }"
+  vitest run "${@/#/--project=}" --reporter=default --reporter=json --outputFile.json="$report" \
+    </dev/null 2>&1 | tee "$log" || code=1
+  counts="$(count "$report" "$code" 2>>"$log" || echo '0 1')"
+  left_out=$((left_out + $(grep -c '^LEFT OUT ' "$log" || true)))
   # shellcheck disable=SC2086  # two numbers
   set -- $counts
   passed=$((passed + $1))
@@ -243,9 +245,15 @@ if needs_kubernetes; then
 fi
 
 if runs check; then check_part; fi
-for project in unit model integration e2e; do
+for project in unit model; do
   if runs "$project"; then suite "$project"; fi
 done
+# Together, as each waits while the other works.
+together=()
+for project in integration e2e; do
+  if runs "$project"; then together+=("$project"); fi
+done
+if [ "${#together[@]}" -gt 0 ]; then suite "${together[@]}"; fi
 if runs chaos; then chaos_part; fi
 if runs demo; then demo_part; fi
 if runs cluster; then cluster_part; fi

@@ -27,9 +27,11 @@ export async function buildProgram(): Promise<TemporaryDirectory & { readonly pr
   return { ...directory, program: join(directory.path, 'main.js') };
 }
 
-/** Once a run. */
-export async function setup(project: TestProject): Promise<() => Promise<void>> {
+/** Once a run, for all projects that ask for it. */
+export async function setup({ vitest }: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const root = vitest.getRootProject();
+  if ('program' in root.getProvidedContext()) return undefined;
   const built = await buildProgram();
-  project.provide('program', built.program);
+  root.provide('program', built.program);
   return () => built.remove();
 }
