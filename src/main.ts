@@ -7,7 +7,8 @@ import { parseConfig, type Config } from './config.ts';
 const EXIT_USAGE = 2;
 /** For `check` 1 means denied: whoever could not be asked is "can't be judged". */
 const EXIT_INTERNAL = { serve: 1, other: 3 };
-const OLDEST_NODE = 24;
+/** From 26 on Node takes no IP as a TLS server name, which is what grpc-js gives it. */
+const NODE = 24;
 /** What shells give for a program that a signal has ended. */
 const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -64,11 +65,11 @@ async function runAlone(config: Alone, streams: Streams): Promise<number> {
   }
 }
 
-/** What an older Node says instead names a missing export. */
-function oldNode(): number | null {
-  if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) return null;
+/** What an older Node says instead names a missing export, and a newer one fails only when it asks. */
+function otherNode(): number | null {
+  if (Number.parseInt(process.versions.node, 10) === NODE) return null;
   process.stderr.write(
-    `etcd-guard: needs Node ${OLDEST_NODE} or newer, this is ${process.version}; npm ci puts one into node_modules/.bin\n`,
+    `etcd-guard: needs Node ${NODE}, this is ${process.version}; npm ci puts one into node_modules/.bin\n`,
   );
   return EXIT_USAGE;
 }
@@ -137,7 +138,7 @@ process.noDeprecation = true;
 const config = parseConfig(process.argv.slice(2));
 endWithReader(config);
 try {
-  process.exitCode = oldNode() ?? (await run(config, processStreams(config)));
+  process.exitCode = otherNode() ?? (await run(config, processStreams(config)));
 } catch (error) {
   process.stderr.write(`etcd-guard: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = config.command === 'serve' ? EXIT_INTERNAL.serve : EXIT_INTERNAL.other;
