@@ -59,6 +59,16 @@ const NOBODY = {
   spec: { members: { addresses: { 'etcd-0': '127.0.0.1:1', 'etcd-1': '127.0.0.1:1' } } },
 };
 
+it.each(['20.20.2', '26.10.0'])('says which Node it needs when run by %s', async (version) => {
+  const pretend = `Object.defineProperty(process, 'versions', {
+    value: { ...process.versions, node: '${version}' } });`;
+  const loader = `data:text/javascript,${encodeURIComponent(pretend)}`;
+  const args = ['--import', loader, inject('program'), 'status', '--guards', 'none'];
+  const { exitCode, stderr } = await execa(process.execPath, args, { reject: false });
+  expect(stderr).toMatch(/^etcd-guard: needs Node 24, this is v/);
+  expect(exitCode).toBe(2);
+});
+
 describe('usage', () => {
   it('tells its version', async () => {
     expect(await etcdGuard('--version')).toStrictEqual({
