@@ -176,10 +176,31 @@ describe('EtcdGuards on a real API server', () => {
     },
   );
 
-  it('are refused with a caller twice in handOff', async () => {
-    const twice = guard('invalid', { selector, policy: { handOff: ['kate', 'kate'] } });
-    expect(await apply(twice)).toContain('spec.policy.handOff[1]: Duplicate value: "kate"');
-  });
+  it.each([
+    { then: undefined, callers: ['Evictions', 'Controllers'] },
+    { then: [], callers: [] },
+    { then: ['kate'], callers: ['kate'] },
+    { then: ['kate', 'Controllers'], callers: ['kate', 'Controllers'] },
+  ])(
+    'have the callers that a server-side apply gives, from $then on',
+    async ({ then, callers }) => {
+      const name = `applied-${callers.length}-${then?.length ?? 'default'}`;
+      const applied = async (handOff: readonly string[] | undefined): Promise<unknown> => {
+        const document = guard(name, { selector, ...(handOff && { policy: { handOff } }) });
+        const asked = await api.kubectlWith(
+          JSON.stringify(document),
+          ...['apply', '--server-side', '-f', '-', '-o', 'jsonpath={.spec.policy.handOff}'],
+        );
+        expect(asked).toMatchObject({ exitCode: 0 });
+        return JSON.parse(asked.stdout);
+      };
+      expect(await applied(then)).toEqual(callers);
+      for (const next of [['jane'], ['Controllers', 'jane'], [], ['Evictions']]) {
+        expect(await applied(next)).toEqual(next);
+      }
+      expect(await applied(then)).toEqual(callers);
+    },
+  );
 
   it('are refused by kubectl when a field is misspelt, and pruned when nobody looks', async () => {
     const misspelt = guard('misspelt', { selector, policy: { quorom: 'Warn' }, polcy: {} });
