@@ -34,6 +34,8 @@ export interface ConnectOptions {
 }
 
 const IDLE_MS = 5 * 60_000;
+// The leader keeps the request's deadline as well, and may say before us that it has passed.
+const TRANSFER_TIMED_OUT = 'request timed out, leader transfer took too long';
 // From the beginning of a look. Spares whoever watches a status a new connection each time, also where a
 // silent member is waited for: two seconds, and one until the next look. No longer: a connection takes
 // some 100 KB, and of a thousand clusters, 20 looked at a second, each has its turn every 50 s.
@@ -109,7 +111,8 @@ class Etcd3Cluster implements EtcdCluster {
       withinMs,
     );
     if (outcome.ok) return;
-    const { kind, words } = outcome.failure;
+    const { failure } = outcome;
+    const { kind, words } = failure.words === TRANSFER_TIMED_OUT ? TIMED_OUT : failure;
     const cause = kind === 'timeout' ? noAnswerWithin(withinMs) : words;
     throw new EtcdRequestError(kind, `MoveLeader at ${leader.pod}: ${cause}`);
   }
