@@ -177,28 +177,31 @@ describe('EtcdGuards on a real API server', () => {
   );
 
   it.each([
-    { then: undefined, callers: ['Evictions', 'Controllers'] },
-    { then: [], callers: [] },
-    { then: ['kate'], callers: ['kate'] },
-    { then: ['kate', 'Controllers'], callers: ['kate', 'Controllers'] },
+    { given: undefined, callers: ['Evictions', 'Controllers'] },
+    { given: [], callers: [] },
+    { given: ['kate'], callers: ['kate'] },
+    { given: ['kate', 'Controllers'], callers: ['kate', 'Controllers'] },
   ])(
-    'have the callers that a server-side apply gives, from $then on',
-    async ({ then, callers }) => {
-      const name = `applied-${callers.length}-${then?.length ?? 'default'}`;
+    'have the callers that a server-side apply gives, from $given on',
+    async ({ given, callers }) => {
+      const name = `applied-${callers.length}-${given?.length ?? 'default'}`;
       const applied = async (handOff: readonly string[] | undefined): Promise<unknown> => {
         const document = guard(name, { selector, ...(handOff && { policy: { handOff } }) });
         const asked = await api.kubectlWith(
           JSON.stringify(document),
-          ...['apply', '--server-side', '-f', '-', '-o', 'jsonpath={.spec.policy.handOff}'],
+          'apply',
+          '--server-side',
+          '--filename=-',
+          '--output=jsonpath={.spec.policy.handOff}',
         );
         expect(asked).toMatchObject({ exitCode: 0 });
         return JSON.parse(asked.stdout);
       };
-      expect(await applied(then)).toEqual(callers);
+      expect(await applied(given)).toEqual(callers);
       for (const next of [['jane'], ['Controllers', 'jane'], [], ['Evictions']]) {
         expect(await applied(next)).toEqual(next);
       }
-      expect(await applied(then)).toEqual(callers);
+      expect(await applied(given)).toEqual(callers);
     },
   );
 
