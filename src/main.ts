@@ -7,7 +7,7 @@ import { parseConfig, type Config } from './config.ts';
 const EXIT_USAGE = 2;
 /** For `check` 1 means denied: whoever could not be asked is "can't be judged". */
 const EXIT_INTERNAL = { serve: 1, other: 3 };
-/** From 26 on Node takes no IP as a TLS server name, which is what grpc-js gives it. */
+/** What it is tested with. 26 takes no IP as a TLS server name, which is what grpc-js gives it. */
 const NODE = 24;
 /** What shells give for a program that a signal has ended. */
 const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;

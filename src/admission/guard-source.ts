@@ -54,7 +54,7 @@ export interface GuardedCluster {
   readonly fault?: string;
   /** Nobody has to mend that: it is tried again. */
   readonly faultPasses?: boolean;
-  /** Of none it is known whether it is cordoned. */
+  /** None of them counts as cordoned: see `withCordons`. */
   readonly pods: readonly PodFacts[];
   /**
    * `pods` once more, with which of them, the target aside, are on cordoned nodes now: for whoever is

@@ -13,8 +13,8 @@ export function decide(situation: Situation): Decision {
 }
 
 /**
- * Whether `decide` would name who is to lead next, in a hand-off or in a dry run of one: before that
- * it counts which pods are on cordoned nodes.
+ * Whether `decide` would name who is to lead next, in a hand-off or in a dry run of one: only then does it
+ * matter which pods are on cordoned nodes.
  */
 export function choosesSuccessor(situation: Situation): boolean {
   return casesOf(situation).some(comesToHandOff);

@@ -154,7 +154,7 @@ function tokenOf(value: string): Token {
     interceptor(options, nextCall) {
       const call = nextCall(options);
       const start = call.start.bind(call);
-      // Not call.start = …: ended-streams.ts says what that would keep.
+      // Not call.start = …: a function assigned like that outlives its request (ended-streams.ts).
       Object.assign<typeof call, Pick<typeof call, 'start'>>(call, {
         start: (metadata, listener) => {
           metadata.set('token', value);

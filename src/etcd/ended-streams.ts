@@ -2,11 +2,11 @@ import { subscribe } from 'node:diagnostics_channel';
 import { Duplex } from 'node:stream';
 
 /**
- * Takes the listeners off HTTP/2 requests that have ended, whoever made them. V8 puts a function that is
- * written where it is assigned to a property into the old generation at once (its parser's
- * CheckAssigningFunctionLiteralToProperty), and each writable stream of Node has such a one, `onwrite`,
- * which holds the stream. So what the listeners of a request hold, some 18 KB through grpc-js, would
- * stay until the next collection of the old generation.
+ * Takes the listeners off HTTP/2 requests that have ended, whoever in this process made them; after
+ * 'close' a stream emits nothing more. Else all that grpc-js hangs on a request, some 18 KB, stays until
+ * the old generation is collected: V8 allocates a function there at once that is written where it is
+ * assigned to a property (CheckAssigningFunctionLiteralToProperty of its parser), and each writable
+ * stream of Node has such a one, `onwrite`, which holds the stream.
  */
 export function releaseEndedStreams(): void {
   subscribe('http2.client.stream.created', (message) => {

@@ -3,10 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { z } from 'zod';
+import { DEFAULT_RESOURCES } from '../../src/kubernetes/locks/lock-resource-schema.ts';
 import { consoleSteps, blocksOf } from '../harness/console.ts';
 import type { CommandResult } from '../harness/etcd-cluster.ts';
 import { LockedCluster, LOCK_WEBHOOK } from '../harness/locked-cluster.ts';
-import { KubeError, type KubeClient } from '../harness/kube-client.ts';
+import { KubeError, type KubeClient, type KubeObject } from '../harness/kube-client.ts';
 import { temporaryDirectory } from '../harness/reaper.ts';
 import { until } from '../harness/until.ts';
 
@@ -288,6 +289,23 @@ describe('ExclusiveLocks on a real API server', { timeout: 300_000 }, () => {
     expect(await room.asJonny(...apply)).toMatchObject(DONE);
     expect(await room.asJonny('replace', '--force', '-f', file)).toMatchObject(DONE);
     await directory.remove();
+  });
+
+  it('are about what a server-side apply names, and nothing that was there by default', async () => {
+    await Room.open(cluster, 'applied');
+    const applied = async (spec: Readonly<Record<string, unknown>>): Promise<KubeObject> => {
+      const document = JSON.stringify(lock('applied', 'red', spec));
+      const apply = ['apply', '--server-side', '--filename=-'];
+      expect(await cluster.api.kubectlWith(document, ...apply)).toMatchObject(DONE);
+      return cluster.api.admin.get(
+        '/apis/etcd-guard.io/v1alpha1/namespaces/applied/exclusivelocks/red',
+      );
+    };
+    const byDefault = { operations: ['UPDATE', 'DELETE'], resources: DEFAULT_RESOURCES };
+    expect(await applied({})).toMatchObject({ spec: byDefault });
+    const named = { operations: ['DELETE'], resources: ['secrets', 'jobs.batch'] };
+    expect(await applied(named)).toMatchObject({ spec: named });
+    expect(await applied({})).toMatchObject({ spec: byDefault });
   });
 
   it('holds objects of a megabyte, and says nothing of what is in a Secret', async () => {

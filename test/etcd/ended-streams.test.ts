@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import { connect, createServer, type ClientHttp2Session, type Http2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { releaseEndedStreams } from '../../src/etcd/ended-streams.ts';
+// Whoever asks etcd has it done by loading this.
+// oxlint-disable-next-line import/no-unassigned-import
+import '../../src/etcd/session.ts';
 
 let server: Http2Server;
 let session: ClientHttp2Session;
 
 beforeAll(async () => {
-  releaseEndedStreams();
   server = createServer((request, response) => {
     if (request.url === '/reset') response.stream.close(2);
     else response.end('answer');

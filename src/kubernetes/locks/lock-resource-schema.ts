@@ -18,12 +18,6 @@ export const DEFAULT_RESOURCES = [
   'deployments.apps',
 ] as const;
 
-function areDifferent(values: readonly unknown[]): boolean {
-  return new Set(values).size === values.length;
-}
-
-const TWICE = 'must not name anything twice';
-
 const operation = z.enum(['CREATE', 'UPDATE', 'DELETE']);
 
 const resource = z
@@ -59,19 +53,13 @@ const actor = z
 
 /** `spec` of an ExclusiveLock, with its defaults. */
 export const lockSpec = z.strictObject({
-  operations: z
-    .array(operation)
-    .min(1)
-    .max(3)
-    .refine(areDifferent, TWICE)
-    .default(['UPDATE', 'DELETE']),
+  operations: z.array(operation).min(1).max(3).default(['UPDATE', 'DELETE']),
   // A lock on everything is asked for by `key: x, operator: DoesNotExist`.
   selector: selectorOfSome.superRefine(isSatisfiableBy('object')),
   resources: z
     .array(resource)
     .min(1)
     .max(64)
-    .refine(areDifferent, TWICE)
     .default([...DEFAULT_RESOURCES]),
   exclusive: z.array(actor).max(64).default([]),
   // No default: API servers before 1.21 take an empty one for null.
