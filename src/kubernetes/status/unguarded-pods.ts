@@ -1,3 +1,4 @@
+import type { PodSnapshot } from '../../admission/review.ts';
 import { matchesLabels } from '../../guards/label-selector.ts';
 import {
   reportable,
@@ -20,6 +21,9 @@ export interface UnguardedPodsContext {
   readonly onFailed: (error: ApiError) => void;
 }
 
+/** What is remembered of a pod: no more than that, since there may be thousands, of 10 KB each. */
+type KnownPod = Pick<PodSnapshot, 'namespace' | 'labels'>;
+
 /** One watch for each way to look like etcd: a selector can't say "or". */
 const LIKE_ETCD = ['app=etcd', 'app.kubernetes.io/name=etcd'];
 const ALL_PODS: Resource = { prefix: '/api/v1', plural: 'pods', namespace: null };
@@ -31,7 +35,7 @@ const FIRST_MS = 5_000;
 export class UnguardedPods {
   readonly #context: UnguardedPodsContext;
   /** By selector, then by uid. */
-  readonly #pods = new Map<string, Map<string, LivePod>>();
+  readonly #pods = new Map<string, Map<string, KnownPod>>();
   #watches: readonly { stop(): void }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #counts: ReadonlyMap<string, number> = new Map();
@@ -59,11 +63,11 @@ export class UnguardedPods {
   }
 
   #follow(labelSelector: string): { stop(): void } {
-    const pods = new Map<string, LivePod>();
+    const pods = new Map<string, KnownPod>();
     this.#pods.set(labelSelector, pods);
     const seen = (object: KubernetesObject): void => {
       const pod = livePod(object);
-      if (pod !== null && runs(pod)) pods.set(pod.uid, pod);
+      if (pod !== null && runs(pod)) pods.set(pod.uid, knownPod(pod));
       else pods.delete(object.metadata.uid);
     };
     return this.#context.api.watch(
@@ -114,15 +118,15 @@ export class UnguardedPods {
     }
   }
 
-  #unguarded(): ReadonlyMap<string, readonly LivePod[]> {
+  #unguarded(): ReadonlyMap<string, readonly KnownPod[]> {
     const pods = new Map([...this.#pods.values()].flatMap((some) => [...some]));
-    const without = [...pods.values()].filter(({ snapshot: { namespace, labels } }) =>
+    const without = [...pods.values()].filter(({ namespace, labels }) =>
       this.#context.guards
         .in(namespace)
         // One that can't be read may mean this pod too, and says so in its own status.
         .every(({ selector }) => selector !== null && !matchesLabels(selector, labels)),
     );
-    return Map.groupBy(without, ({ snapshot }) => snapshot.namespace);
+    return Map.groupBy(without, ({ namespace }) => namespace);
   }
 
   async #isProtected(name: string, scope: Scope): Promise<boolean> {
@@ -130,6 +134,10 @@ export class UnguardedPods {
     if (object === null || object.metadata.deletionTimestamp !== undefined) return false;
     return unprotectedIn(scope, { name, labels: object.metadata.labels ?? {} }) === null;
   }
+}
+
+function knownPod({ snapshot: { namespace, labels } }: LivePod): KnownPod {
+  return { namespace, labels };
 }
 
 function runs({ snapshot: { terminating, phase } }: LivePod): boolean {
