@@ -1,3 +1,4 @@
+import { byName } from '../decision/by-name.ts';
 import type { MemberId } from '../decision/member-id.ts';
 import type { Answer } from '../decision/situation.ts';
 import { disruptionsAllowed, type ClusterView, type MemberView } from '../decision/cluster-view.ts';
@@ -67,7 +68,7 @@ export function clusterStatus(view: ClusterView, now: string, answered: Answered
     members: [
       ...view.members.map((member) => memberStatus(member, leaderId)),
       ...noMembers(view, answered),
-    ].sort(byName),
+    ].sort(byPodName),
     conditions: all,
     reason: gravest(all),
   };
@@ -193,9 +194,9 @@ function noMembers({ members }: ClusterView, { pods }: Answered): readonly Membe
     }));
 }
 
-function byName(a: MemberStatus, b: MemberStatus): number {
+function byPodName(a: MemberStatus, b: MemberStatus): number {
   const nameOf = ({ pod, name }: MemberStatus): string => pod ?? name ?? '';
-  return nameOf(a).localeCompare(nameOf(b), 'en', { numeric: true });
+  return byName(nameOf(a), nameOf(b));
 }
 
 function conditions(reachableNow: Finding, healthyNow: Finding, now: string): readonly Condition[] {

@@ -1,3 +1,4 @@
+import { byName } from '../decision/by-name.ts';
 import { REASONS } from '../decision/situation.ts';
 import type { LoggedDecision } from './decision-log.ts';
 import { keyOf, type GuardName, type KnownGuard, type Standing } from './port.ts';
@@ -84,16 +85,14 @@ export interface GuardPage {
 }
 
 const ORDER: Readonly<Record<Standing, number>> = { trouble: 0, unknown: 1, fine: 2 };
-/** etcd-10 after etcd-9; made once, since that is what takes long. */
-const { compare } = new Intl.Collator('en', { numeric: true });
 
 /** Trouble first, then by name. */
 export function inOrder(guards: readonly KnownGuard[]): readonly KnownGuard[] {
   return guards.toSorted(
     (a, b) =>
       ORDER[a.standing] - ORDER[b.standing] ||
-      compare(a.namespace, b.namespace) ||
-      compare(a.name, b.name),
+      byName(a.namespace, b.namespace) ||
+      byName(a.name, b.name),
   );
 }
 

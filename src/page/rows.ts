@@ -1,3 +1,4 @@
+import { byName } from '../decision/by-name.ts';
 import type { ClusterView, MemberView } from '../decision/cluster-view.ts';
 import type { GuardLook, PodLook, Standing } from './port.ts';
 
@@ -33,10 +34,9 @@ export function rowsOf({ view, pods, answers }: GuardLook): readonly PodRow[] {
       verdict,
       name: verdict.pod,
     })),
-  ].sort((a, b) => rank(a) - rank(b) || byName.compare(a.name, b.name));
+  ].sort((a, b) => rank(a) - rank(b) || byName(a.name, b.name));
 }
 
-const byName = new Intl.Collator('en', { numeric: true });
 const NO_MEMBER = { isPod: true, role: null, health: 'Unknown', lag: null } as const;
 
 function said(answer: ReturnType<GuardLook['answers']['get']>): Pick<PodRow, 'why'> {

@@ -1,3 +1,4 @@
+import { byName } from '../decision/by-name.ts';
 import type { Reason } from '../decision/situation.ts';
 import type { GuardLook, PodLook } from './port.ts';
 import type { PodRow } from './rows.ts';
@@ -53,12 +54,18 @@ export function roleWords({ role, isPod }: PodRow): string {
 
 /** Every write makes a follower lag for a moment; of more, what changes all the time is left out. */
 const NOTABLE_LAG = 10n;
-const TWO_DIGITS = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 });
 
 /** `about 1,200 behind`; empty if that is not known, or said already as the reason why it is not healthy. */
 export function lagWords({ lag, why }: PodRow): string {
   if (lag === null || why.endsWith('entries behind')) return '';
-  return lag < NOTABLE_LAG ? 'up to date' : `about ${TWO_DIGITS.format(lag)} behind`;
+  return lag < NOTABLE_LAG ? 'up to date' : `about ${roundly(lag)} behind`;
+}
+
+/** Two digits of it; `Intl.NumberFormat` would take some 7 MiB for its tables. */
+function roundly(count: bigint): string {
+  const unit = 10n ** BigInt(Math.max(0, String(count).length - 2));
+  const rounded = ((count + unit / 2n) / unit) * unit;
+  return String(rounded).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** How the cluster stands, and what may go. */
@@ -104,9 +111,7 @@ function names(rows: readonly PodRow[]): string {
   const shown = rows
     .slice(0, NAMES_SHOWN)
     .map(({ name }) => name)
-    .sort(byName.compare);
+    .sort(byName);
   const more = rows.length - shown.length;
   return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
 }
-
-const byName = new Intl.Collator('en', { numeric: true });

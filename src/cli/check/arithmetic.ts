@@ -1,18 +1,17 @@
+import { byName } from '../../decision/by-name.ts';
 import type { ClusterView, MemberView } from '../../decision/cluster-view.ts';
 import { names } from '../../decision/wording.ts';
 import { plain } from '../text.ts';
 
 /** How many members a line names before it says "and N more". */
 const NAMES_SHOWN = 7;
-/** etcd-10 after etcd-9. */
-const byName = new Intl.Collator('en', { numeric: true });
 
 /** What the verdict was reckoned from, a line each; none where etcd was not asked or did not agree. */
 export function arithmetic(pod: string, view: ClusterView | null): readonly string[] {
   if (view === null || view.list !== 'agreed') return [];
   const voters = view.members
     .filter(({ learner }) => !learner)
-    .toSorted((a, b) => byName.compare(nameOf(a), nameOf(b)));
+    .toSorted((a, b) => byName(nameOf(a), nameOf(b)));
   const healthy = voters.filter(({ health }) => health === 'Healthy');
   const others = voters.filter(({ health }) => health !== 'Healthy');
   return [

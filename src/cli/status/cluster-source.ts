@@ -1,4 +1,5 @@
 import type { GuardedCluster } from '../../admission/guard-source.ts';
+import { byName } from '../../decision/by-name.ts';
 import type { GuardsConfig, StatusConfig } from '../../config.ts';
 import { nothingSelected, type Acceptance, type ClusterStatus } from '../../guards/guard-status.ts';
 import { ApiError, type KubernetesObject } from '../../kubernetes/api/api.ts';
@@ -275,12 +276,7 @@ function isSure(pods: readonly PodStatus[]): boolean {
 
 function podsOf(reading: ClusterReading | null): readonly LivePod[] {
   const pods = reading?.live ?? [];
-  return pods.toSorted((a, b) => compare(a.snapshot.name, b.snapshot.name));
-}
-
-/** etcd-10 after etcd-9. */
-function compare(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true });
+  return pods.toSorted((a, b) => byName(a.snapshot.name, b.snapshot.name));
 }
 
 async function judgeDirectly(
