@@ -37,30 +37,37 @@ export interface AdmitContext extends HearingContext {
   readonly monotonicMs: () => number;
 }
 
+/** A review that takes a pod away, without the body that it came in. */
+interface Review {
+  readonly asked: Asked;
+  readonly request: GuardedRequest;
+  readonly at: ReviewContext;
+}
+
 const OUR_FAILURE =
   'etcd-guard failed to judge this request, so it is refused. Its log has the cause; try again.';
 
 const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
 
-/** Answers AdmissionReviews: decodes, hears, responds; counts and logs each one. Never rejects. */
+/** Answers AdmissionReviews: decodes, hears, responds; counts and logs each one. Never rejects or throws. */
 export function createReviewHandler(
   context: AdmitContext,
-): (review: unknown, at: ReviewContext) => Promise<Reply> {
+): (review: unknown, at: ReviewContext) => Reply | Promise<Reply> {
   // Not async itself: while etcd is waited for, nothing may hold on to the review, which is large.
   return (review, at) => {
     const decoded = decodeReview(review);
     switch (decoded.kind) {
       case 'malformed':
         context.recorder.badRequest();
-        return Promise.resolve(malformedReply(decoded.error));
+        return malformedReply(decoded.error);
       case 'unusable':
         context.recorder.badRequest();
-        return Promise.resolve(reply(unusable(decoded, decoded.error)));
+        return reply(unusable(decoded, decoded.error));
       case 'request': {
         const { apiVersion, request } = decoded;
         const asked = { apiVersion, uid: request.uid };
-        if (!takesAPod(request)) return Promise.resolve(reply(allowed(asked)));
-        return answer(asked, request, at, context).then(reply);
+        if (!takesAPod(request)) return reply(allowed(asked));
+        return answer({ asked, request, at }, context);
       }
     }
   };
@@ -74,26 +81,47 @@ function reply(body: ReviewAnswer): Reply {
   return { status: 200, body };
 }
 
-async function answer(
-  asked: Asked,
-  request: GuardedRequest,
-  at: ReviewContext,
-  context: AdmitContext,
-): Promise<ReviewAnswer> {
+function answer(review: Review, context: AdmitContext): Reply | Promise<Reply> {
+  const { request, at } = review;
   context.recorder.reviewStarted();
   try {
     const deadline = deadlineFor(at.timeoutMs, at.arrivedAtMs, context.monotonicMs);
-    const judgement = await hear(request, context, deadline);
-    account(request, judgement, at, context);
-    return respond(asked, request, judgement);
+    const judgement = hear(request, context, deadline);
+    if (judgement instanceof Promise) return answerLater(review, judgement, context);
+    return conclude(review, judgement, context);
   } catch (error) {
-    accountFailure(request, error, at, context);
-    const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
-    const failed = { guard: null, decision: 'error', reason: 'InternalError', message } as const;
-    context.keepDecision?.({ ...whatOf(request), ...failed });
-    tell(announcementOfFailure(request, message), context);
-    return errored(asked, message);
+    return fail(review, error, context);
   }
+}
+
+async function answerLater(
+  review: Review,
+  hearing: Promise<Judgement>,
+  context: AdmitContext,
+): Promise<Reply> {
+  try {
+    return conclude(review, await hearing, context);
+  } catch (error) {
+    return fail(review, error, context);
+  }
+}
+
+function conclude(
+  { asked, request, at }: Review,
+  judgement: Judgement,
+  context: AdmitContext,
+): Reply {
+  account(request, judgement, at, context);
+  return reply(respond(asked, request, judgement));
+}
+
+function fail({ asked, request, at }: Review, error: unknown, context: AdmitContext): Reply {
+  accountFailure(request, error, at, context);
+  const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
+  const failed = { guard: null, decision: 'error', reason: 'InternalError', message } as const;
+  context.keepDecision?.({ ...whatOf(request), ...failed });
+  tell(announcementOfFailure(request, message), context);
+  return reply(errored(asked, message));
 }
 
 function respond(asked: Asked, request: GuardedRequest, judgement: Judgement): ReviewAnswer {
@@ -135,6 +163,7 @@ function account(
   });
   const outcome = handOffOutcome(request, judgement);
   if (outcome !== null) recorder.handOff(labels, outcome);
+  if (guard === null && !log.isLevelEnabled('debug')) return;
   const line = {
     ...described(request),
     guard: guard === null ? null : `${guard.namespace}/${guard.name}`,
@@ -144,18 +173,14 @@ function account(
     ...(needsWords(verdict) && { member: verdict.member, message: verdict.message }),
     durationMs: Math.round(durationMs * 1000) / 1000,
   };
-  // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
-  if (guard === null) log.debug(line, 'decided');
-  else log.info(line, 'decided');
-  if (guard !== null) {
-    context.keepDecision?.({
-      ...whatOf(request),
-      guard,
-      decision,
-      reason,
-      message: verdict.message,
-    });
+  if (guard === null) {
+    // Most pods of a cluster are not etcd: their lines would drown the ones that matter.
+    log.debug(line, 'decided');
+    return;
   }
+  log.info(line, 'decided');
+  const { message } = verdict;
+  context.keepDecision?.({ ...whatOf(request), guard, decision, reason, message });
   tell(announcementsOf(request, judgement, outcome), context);
 }
 

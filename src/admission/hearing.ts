@@ -8,7 +8,7 @@ import type {
   Situation,
   TargetFacts,
 } from '../decision/situation.ts';
-import type { Allow, HandOff, Step, Verdict } from '../decision/verdict.ts';
+import type { Allow, Decision, HandOff, Step, Verdict } from '../decision/verdict.ts';
 import { EtcdRequestError } from '../etcd/port.ts';
 import type { Deadline } from './deadline.ts';
 import {
@@ -58,14 +58,15 @@ export interface HearingContext {
 /**
  * Judges one request: reads ledger, pods and etcd in that order, does what `decide` asks for, and
  * answers once a verdict stands and, where it needs one, its reservation is in the ledger. Whatever
- * happens, it ends by the deadline.
+ * happens, it ends by the deadline. Not a promise where there is nothing to wait for: the guards are at
+ * hand, and none selects the pod.
  */
 export function hear(
   request: GuardedRequest,
   context: HearingContext,
   deadline: Deadline,
-): Promise<Judgement> {
-  return new Hearing(request, context, deadline).run();
+): Judgement | Promise<Judgement> {
+  return new Hearing(request, context, deadline).begin();
 }
 
 type Outcome = Judgement | 'again';
@@ -84,10 +85,18 @@ class Hearing {
     this.#deadline = deadline;
   }
 
-  async run(): Promise<Judgement> {
+  begin(): Judgement | Promise<Judgement> {
+    const found = this.#read();
+    if (found instanceof Promise || found.clusters.length > 0) return this.#run(found);
+    const situation = this.#situationOf(found);
+    const decision = decide(situation);
+    return isVerdict(decision) ? this.#judgement(decision, situation, []) : this.#run(found);
+  }
+
+  async #run(first: Found | Promise<Found>): Promise<Judgement> {
     let allowed = false;
     try {
-      let found = await this.#read();
+      let found = await first;
       let outcome = await this.#attempt(found, this.#situationOf(found));
       while (outcome === 'again') {
         const fresh = await this.#readAgain();
@@ -106,7 +115,7 @@ class Hearing {
     }
   }
 
-  async #read(): Promise<Found> {
+  #read(): Found | Promise<Found> {
     const { guards } = this.#context;
     const found = guards.read(this.#request.subject, this.#deadline.remainingMs());
     return found instanceof Promise ? this.#inTime(found, 'the guards were not read') : found;
@@ -359,6 +368,10 @@ function referencesTo(
       uid: guardUid,
     })),
   ];
+}
+
+function isVerdict(decision: Decision): decision is Verdict {
+  return decision.kind === 'allow' || decision.kind === 'deny';
 }
 
 /** Something else than etcd took longer than the request may. */

@@ -8,7 +8,7 @@ import type { Operation } from '../decision/situation.ts';
 export const REVIEW_MS = 10_000;
 
 /** What this request would get now, by the webhook's own code; a dry run, by nobody in particular. */
-export function judgePod(
+export async function judgePod(
   subject: GuardedSubject,
   guards: GuardSource,
   timeoutMs = REVIEW_MS,

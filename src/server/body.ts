@@ -47,35 +47,48 @@ export class BodyRoom {
   }
 }
 
-/** Collects a request's body; once it passes `limit` the rest is discarded unread by us. */
-export function readBody(request: IncomingMessage, limit: number, room: BodyRoom): Promise<Body> {
+/**
+ * Collects a request's body and gives it to `done`, once and perhaps at once; when it passes `limit` the
+ * rest is discarded unread by us. Not a promise: one costs a review that nobody guards a hundredth of its
+ * rate.
+ */
+export function readBody(
+  request: IncomingMessage,
+  limit: number,
+  room: BodyRoom,
+  done: (body: Body) => void,
+): void {
   const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > limit) return Promise.resolve({ kind: 'too-large' });
-  return new Promise((resolve) => {
-    const collected = new Collected(announced);
-    const tenant: Tenant = {
-      held: () => collected.capacity,
-      evict: () => end({ kind: 'no-room' }),
-    };
-    function end(body: Body): void {
-      request.off('data', collect);
-      room.leave(tenant);
-      // The request outlives its body for as long as etcd is waited for.
-      collected.clear();
-      resolve(body);
-    }
-    function collect(chunk: Buffer): void {
-      const before = collected.capacity;
-      collected.add(chunk);
-      room.grow(collected.capacity - before);
-      if (collected.size > limit) end({ kind: 'too-large' });
-    }
-    room.enter(tenant);
-    request.on('data', collect);
-    request.on('end', () => end({ kind: 'complete', bytes: collected.bytes }));
-    request.on('error', () => end({ kind: 'gone' }));
-    request.on('close', () => end({ kind: 'gone' }));
-  });
+  if (announced > limit) {
+    done({ kind: 'too-large' });
+    return;
+  }
+  const collected = new Collected(announced);
+  let ended = false;
+  const tenant: Tenant = {
+    held: () => collected.capacity,
+    evict: () => end({ kind: 'no-room' }),
+  };
+  function end(body: Body): void {
+    if (ended) return;
+    ended = true;
+    request.off('data', collect);
+    room.leave(tenant);
+    // The request outlives its body for as long as etcd is waited for.
+    collected.clear();
+    done(body);
+  }
+  function collect(chunk: Buffer): void {
+    const before = collected.capacity;
+    collected.add(chunk);
+    room.grow(collected.capacity - before);
+    if (collected.size > limit) end({ kind: 'too-large' });
+  }
+  room.enter(tenant);
+  request.on('data', collect);
+  request.on('end', () => end({ kind: 'complete', bytes: collected.bytes }));
+  request.on('error', () => end({ kind: 'gone' }));
+  request.on('close', () => end({ kind: 'gone' }));
 }
 
 // Of what a sender only announces; room for more is made when it comes.

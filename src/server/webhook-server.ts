@@ -15,7 +15,7 @@ import type { BadRequestKind, Refusal } from './refusal.ts';
 import { timeoutOf } from './request-timeout.ts';
 
 /** Answers one parsed body, whatever JSON it is; what it throws becomes HTTP 500. */
-export type ReviewHandler = (review: unknown, context: ReviewContext) => Promise<Reply>;
+export type ReviewHandler = (review: unknown, context: ReviewContext) => Reply | Promise<Reply>;
 
 /** Told what never reaches the handler, and what the handler threw. */
 export interface WebhookEvents {
@@ -208,7 +208,7 @@ export class WebhookServer {
       } else {
         const handle = request.method === 'POST' ? this.#handlerAt(request.url ?? '') : null;
         if (handle === null) app(request, response);
-        else void this.#answer(request, response, handle);
+        else this.#answer(request, response, handle);
       }
     };
   }
@@ -223,7 +223,9 @@ export class WebhookServer {
   #createApp(): express.Express {
     const app = bareApp();
     for (const [path, handle] of [[REVIEWS, this.#handle] as const, ...this.#others]) {
-      app.post(path, (request, response) => this.#answer(request, response, handle));
+      app.post(path, (request, response) => {
+        this.#answer(request, response, handle);
+      });
       app.all(path, (request, response) => {
         this.#refuse(request, response, NOT_ALLOWED);
       });
@@ -247,37 +249,43 @@ export class WebhookServer {
     return app;
   }
 
-  async #answer(
-    request: IncomingMessage,
-    response: ServerResponse,
-    handle: ReviewHandler,
-  ): Promise<void> {
+  #answer(request: IncomingMessage, response: ServerResponse, handle: ReviewHandler): void {
     const arrivedAtMs = performance.now();
     const wrong = contentProblem(request);
     if (wrong !== null) {
       this.#refuse(request, response, wrong);
       return;
     }
+    // Nothing that waits for the handler may hold the body: what is in flight when the young
+    // generation fills up is copied and kept, at 60 KB a review.
+    readBody(request, this.#limits.bodyBytes, this.#room, (body) => {
+      const context = { timeoutMs: timeoutOf(request.url ?? ''), arrivedAtMs };
+      try {
+        const outcome = this.#judge(body, context, handle);
+        if (outcome instanceof Promise) void this.#sendLater(request, response, outcome);
+        else this.#send(request, response, outcome);
+      } catch (error) {
+        this.#fail(error, response);
+      }
+    });
+  }
+
+  async #sendLater(
+    request: IncomingMessage,
+    response: ServerResponse,
+    reply: Promise<Reply>,
+  ): Promise<void> {
     try {
-      const outcome = await this.#read(request, arrivedAtMs, handle);
-      if (outcome === 'gone') return;
-      if ('error' in outcome) this.#refuse(request, response, outcome);
-      else sendJson(response, outcome.status, outcome.body, this.#closes(request));
+      this.#send(request, response, await reply);
     } catch (error) {
       this.#fail(error, response);
     }
   }
 
-  async #read(
-    request: IncomingMessage,
-    arrivedAtMs: number,
-    handle: ReviewHandler,
-  ): Promise<Outcome> {
-    const body = await readBody(request, this.#limits.bodyBytes, this.#room);
-    const context = { timeoutMs: timeoutOf(request.url ?? ''), arrivedAtMs };
-    // Nothing that waits for the handler may hold the body: what is in flight when the young
-    // generation fills up is copied and kept, at 60 KB a review.
-    return this.#judge(body, context, handle);
+  #send(request: IncomingMessage, response: ServerResponse, outcome: Outcome): void {
+    if (outcome === 'gone') return;
+    if ('error' in outcome) this.#refuse(request, response, outcome);
+    else sendJson(response, outcome.status, outcome.body, this.#closes(request));
   }
 
   #judge(body: Body, context: ReviewContext, handle: ReviewHandler): Outcome | Promise<Reply> {

@@ -80,7 +80,6 @@ export class Recorder implements EtcdRequestObserver {
   readonly #requests = this.#counter(METRICS.requests);
   readonly #denials = this.#counter(METRICS.denials);
   readonly #duration = this.#histogram(METRICS.duration);
-  readonly #inFlight = this.#gauge(METRICS.inFlight);
   readonly #etcdDuration = this.#histogram(METRICS.etcdDuration);
   readonly #handOffs = this.#counter(METRICS.handOffs);
   readonly #breakGlass = this.#counter(METRICS.breakGlass);
@@ -91,6 +90,7 @@ export class Recorder implements EtcdRequestObserver {
   readonly #keepsStatus = this.#gauge(METRICS.keepsStatus);
   readonly #certificateExpiry = this.#gauge(METRICS.certificateExpiry);
   readonly #reloadFailures = this.#counter(METRICS.reloadFailures);
+  #reviewsInFlight = 0;
   /** By guard: who was last seen to lead. */
   readonly #leaders = new Map<string, string>();
   /** By guard: how many voters the last member list had that was agreed on. */
@@ -102,6 +102,7 @@ export class Recorder implements EtcdRequestObserver {
     this.#monotonicMs = monotonicMs;
     collectDefaultMetrics({ register: this.#registry });
     for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    this.#gauge(METRICS.inFlight, (gauge) => gauge.set(this.#reviewsInFlight));
     this.#gauge(METRICS.buildInfo).set({ version, node: process.version }, 1);
     // Zero would be a certificate that expired in 1970.
     this.#certificateExpiry.remove();
@@ -208,13 +209,13 @@ export class Recorder implements EtcdRequestObserver {
   }
 
   reviewStarted(): void {
-    this.#inFlight.inc();
+    this.#reviewsInFlight += 1;
   }
 
   reviewEnded(record: AdmissionRecord): void {
     const { operation, decision, reason, dryRun } = record;
     const { namespace, guard } = record.guard;
-    this.#inFlight.dec();
+    this.#reviewsInFlight -= 1;
     this.#requests.inc({ operation, decision, reason, namespace, guard, dry_run: `${dryRun}` });
     if (operation !== '') this.#duration.observe({ operation, decision }, record.seconds);
     if (dryRun) return;

@@ -3,7 +3,7 @@ import type { Reply } from '../admission/response.ts';
 import type { ReviewContext } from '../admission/review.ts';
 import type { Attributes, Outcome, Tracing } from './port.ts';
 
-type Handle = (review: unknown, at: ReviewContext) => Promise<Reply>;
+type Handle = (review: unknown, at: ReviewContext) => Reply | Promise<Reply>;
 
 /** Every review is a trace, named by what it asks for; the answer says how it came out. */
 export function tracedReviews(handle: Handle, tracing: Tracing): Handle {
@@ -11,7 +11,7 @@ export function tracedReviews(handle: Handle, tracing: Tracing): Handle {
     const asked = askedBy(review);
     // While etcd is waited for, nothing may hold on to the review, which is large.
     let held: unknown = review;
-    const work = (): Promise<Reply> => {
+    const work = async (): Promise<Reply> => {
       const taken = held;
       held = null;
       return handle(taken, at);

@@ -27,7 +27,7 @@ function clusterOf(size: number, policy: Partial<Policy> = {}): Setup {
   return { etcd, source: sourceOf(etcd, loadedGuard({ pods, policy })) };
 }
 
-function judge(source: GuardSource, request: GuardedRequest, timeoutMs = 10_000) {
+async function judge(source: GuardSource, request: GuardedRequest, timeoutMs = 10_000) {
   const deadline = deadlineFor(timeoutMs, nowMs(), nowMs);
   return hear(request, { guards: source, nowMs }, deadline);
 }
@@ -102,7 +102,7 @@ describe('a reservation that goes while it is relied on', () => {
     expect(await outcomeOf(source, deletion('etcd-1'))).toBe('allow Spared');
     etcd.member('etcd-1').reach = 'hangs';
     const deadline = deadlineFor(10_000, nowMs() - 9_490, nowMs);
-    await settled(hear(deletion('etcd-2'), { guards: source, nowMs }, deadline));
+    await settled(Promise.resolve(hear(deletion('etcd-2'), { guards: source, nowMs }, deadline)));
     etcd.member('etcd-1').reach = 'answers';
     expect(await outcomeOf(source, deletion('etcd-2'))).toBe('deny QuorumAtRisk');
     expect(await outcomeOf(source, deletion('etcd-2'))).toBe('deny QuorumAtRisk');

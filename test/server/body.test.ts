@@ -21,11 +21,16 @@ function told(body: Body): string {
 describe('bodies that are received at the same time', () => {
   const room = new BodyRoom(ROOM);
   const outcomes = new Map<string, string>();
-  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    outcomes.set(request.url ?? '', told(await readBody(request, LIMIT, room)));
-    response.end();
+  const ends = new Map<string, number>();
+  function take(request: IncomingMessage, response: ServerResponse): void {
+    const { url = '' } = request;
+    readBody(request, LIMIT, room, (body) => {
+      outcomes.set(url, told(body));
+      ends.set(url, (ends.get(url) ?? 0) + 1);
+      response.end();
+    });
   }
-  const server = createServer((request, response) => void take(request, response));
+  const server = createServer(take);
   let port = 0;
 
   beforeAll(async () => {
@@ -67,14 +72,15 @@ describe('bodies that are received at the same time', () => {
     const whole = await begin('/whole', 45 * KIB);
     whole.end();
     await expect.poll(() => outcomes.get('/whole')).toBe(`complete ${45 * KIB}`);
+    expect([...ends.values()].every((times) => times === 1)).toBe(true);
   });
 
   it('are put together as they were sent, however small their pieces', async () => {
     const pieces = Array.from({ length: 3_000 }, (_, nth) => String.fromCharCode(97 + (nth % 26)));
     const received = createServer((request, response) => {
-      void readBody(request, LIMIT, room).then((body) =>
-        response.end(body.kind === 'complete' ? body.bytes : body.kind),
-      );
+      readBody(request, LIMIT, room, (body) => {
+        response.end(body.kind === 'complete' ? body.bytes : body.kind);
+      });
     });
     const at = await listen(received);
     const sending = httpRequest({ port: at, host: '127.0.0.1', method: 'POST' });

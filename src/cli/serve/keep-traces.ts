@@ -7,7 +7,7 @@ import { tracedEtcd, tracedRequests } from '../../tracing/traced-etcd.ts';
 import { tracedReviews } from '../../tracing/traced-reviews.ts';
 import { wantedTraces } from '../../tracing/wanted.ts';
 
-type Handle = (review: unknown, at: ReviewContext) => Promise<Reply>;
+type Handle = (review: unknown, at: ReviewContext) => Reply | Promise<Reply>;
 
 /** How etcd is connected to and reviews are handled: as they are, or traced. */
 export interface Traces {

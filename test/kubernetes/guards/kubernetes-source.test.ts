@@ -57,7 +57,8 @@ const monotonicMs = (): number => performance.now();
 
 async function judge(request: GuardedRequest): Promise<Judgement> {
   const context = { guards: source, nowMs: () => Date.now() };
-  const judged = hear(request, context, deadlineFor(10_000, monotonicMs(), monotonicMs));
+  const deadline = deadlineFor(10_000, monotonicMs(), monotonicMs);
+  const judged = Promise.resolve(hear(request, context, deadline));
   const waiting = new Set([judged]);
   const end = (): void => waiting.clear();
   judged.then(end, end);

@@ -171,7 +171,7 @@ class World {
     const request = kind === 'delete' ? deletionOf(object) : eviction(pod);
     const deadline = deadlineFor(TIMEOUT_MS, monotonicMs(), monotonicMs);
     const context = { guards: replica.source, nowMs: replica.nowMs };
-    const judged = hear(request, context, deadline).catch(() => null);
+    const judged = Promise.resolve(hear(request, context, deadline)).catch(() => null);
     const judgement = await Promise.race([judged, replica.crashed]);
     if (judgement === null || judgement === 'crashed') return;
     const { verdict } = judgement;
