@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/harness/longest-first.ts';
 import { leaveOutIncomplete } from './test/harness/parts.ts';
 
 /** Tests that search at random for what nobody thought of. */
@@ -25,6 +26,7 @@ const PROCESSES = { maxWorkers: 4, sequence: { groupOrder: 1 } };
  */
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
