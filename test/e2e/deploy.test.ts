@@ -417,6 +417,8 @@ describe('on a real API server', () => {
     expect(Buffer.from(configuration, 'base64').toString()).toBe(api.ca);
   });
 
+  /** Objects that a dry run has taken: overlays have most in common, and kubectl sends few a second. */
+  const taken = new Set<string>();
   let readyForDryRuns: Promise<readonly string[]> | undefined;
 
   /** Gives the kinds that this server has, as kubectl lists them. */
@@ -455,9 +457,12 @@ describe('on a real API server', () => {
           (hasMatchConditions || !JSON.stringify(object).includes('"matchConditions"')),
       );
       expect(objects.length).toBeGreaterThan(5);
+      const items = objects.filter((object) => !taken.has(JSON.stringify(object)));
+      if (items.length === 0) return;
       const file = join(directory.path, 'objects.json');
-      await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+      await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
       await done('apply', '--dry-run=server', '-f', file);
+      for (const object of items) taken.add(JSON.stringify(object));
     },
   );
 
