@@ -53,10 +53,16 @@ logs="$(mktemp -d "${TMPDIR:-/tmp}/etcd-guard-test.XXXXXX")"
 passed=0
 failed=0
 left_out=0
+# The part that runs beside the others: its process.
+beside=''
 
 # The runner's own end, however it comes: logs stay only where they are needed.
 finish() {
   local code=$?
+  if [ -n "$beside" ]; then
+    kill -- "-$beside" 2>/dev/null || true
+    wait "$beside" || true
+  fi
   [ "$failed" -eq 0 ] || code=1
   if [ "$code" -eq 0 ]; then
     rm -rf "$logs"
@@ -103,6 +109,34 @@ step() {
     failed=$((failed + 1))
     tail -n 100 "$log"
   fi
+}
+
+# beside PART: begins it, in a process group of its own; what it prints and counts is kept for `join`.
+beside() {
+  set -m
+  alone "$1" >"$logs/beside.out" 2>&1 </dev/null &
+  beside=$!
+  set +m
+}
+alone() {
+  trap - EXIT INT TERM
+  passed=0 failed=0 left_out=0
+  "${1}_part"
+  printf '%s %s %s\n' "$passed" "$failed" "$left_out" >"$logs/beside.counts"
+}
+# join: waits for it, shows what it has printed, and counts it; if it broke off, that is a failure.
+join() {
+  local counts code=0
+  wait "$beside" || code=$?
+  beside=''
+  cat "$logs/beside.out"
+  counts="$(cat "$logs/beside.counts" 2>/dev/null || echo '0 1 0')"
+  [ "$code" -eq 0 ] || printf 'FAIL it broke off (exit code %d)\n' "$code"
+  # shellcheck disable=SC2086  # three numbers
+  set -- $counts
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  left_out=$((left_out + $3))
 }
 
 # suite PROJECT...: vitest's projects in one run; counts their tests by vitest's own report.
@@ -254,7 +288,9 @@ for project in integration e2e; do
   if runs "$project"; then together+=("$project"); fi
 done
 if [ "${#together[@]}" -gt 0 ]; then suite "${together[@]}"; fi
-if runs chaos; then chaos_part; fi
+# Chaos waits more than it works.
+if runs chaos; then beside chaos; fi
 if runs demo; then demo_part; fi
+if runs chaos; then join; fi
 if runs cluster; then cluster_part; fi
 printf '\n%s in %d s\n' "${parts# }" "$SECONDS"
