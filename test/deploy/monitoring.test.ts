@@ -6,7 +6,12 @@ import { z } from 'zod';
 import { dashboard, queries } from '../../scripts/monitoring/dashboard.ts';
 import { generated, RULES } from '../../scripts/monitoring/files.ts';
 import { alertsIn, type Alert } from '../../scripts/monitoring/rules.ts';
-import { METRICS, type MetricDescription } from '../../src/telemetry/metrics.ts';
+import {
+  INJECTION_METRICS,
+  LOCK_METRICS,
+  METRICS,
+  type MetricDescription,
+} from '../../src/telemetry/metrics.ts';
 import { Recorder } from '../../src/telemetry/recorder.ts';
 import { kustomization, objectsIn, ownObjects, ROOT } from './manifests.ts';
 import { parseExpression, type Selector } from './promql.ts';
@@ -21,11 +26,15 @@ const TARGET = ['job', 'instance'];
 
 type Labels = MetricDescription['labels'];
 
+const everyMetric = [METRICS, LOCK_METRICS, INJECTION_METRICS].flatMap((some) =>
+  Object.values<MetricDescription>(some),
+);
+
 /** By the names of their samples: what the guard has, and what Prometheus adds. */
 const known: ReadonlyMap<string, Labels> = new Map([
   ['up', {}],
   ...(await defaultMetrics()).map((name) => [name, {}] as const),
-  ...Object.values<MetricDescription>(METRICS).flatMap(({ name, type, labels }) =>
+  ...everyMetric.flatMap(({ name, type, labels }) =>
     type === 'histogram'
       ? ([
           [`${name}_bucket`, { ...labels, le: 'upper bound in seconds' }],
