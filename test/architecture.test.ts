@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   server: ['sharing', 'admission'],
   page: ['decision', 'admission', 'guards'],
   certificates: ['kubernetes', 'server'],
-  'config.ts': ['server', 'telemetry'],
+  config: ['server', 'telemetry'],
+  'config.ts': ['config'],
   cli: [
     'tracing',
     'decision',
@@ -111,6 +112,16 @@ describe('the layout of src', () => {
       if (place(file) !== 'kubernetes' || place(target) !== 'kubernetes') return false;
       return part(file) !== part(target) && !below[part(file)]?.includes(part(target));
     });
+    expect(wrong).toEqual([]);
+  });
+
+  test('within config, a command knows nothing of another, nor of them all', () => {
+    const wrong = imports().filter(
+      ({ file, target }) =>
+        place(file) === 'config' &&
+        /^config[./]/.test(target) &&
+        !/^config\/(command|meant|values)\.ts$/.test(target),
+    );
     expect(wrong).toEqual([]);
   });
 
