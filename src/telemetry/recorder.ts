@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { disruptionsAllowed, type ClusterView } from '../decision/cluster-view.ts';
 import { REASONS, type Operation, type Reason } from '../decision/situation.ts';
 import type { EtcdMethod, EtcdRequestObserver } from '../etcd/port.ts';
+import { measureEventLoopLag } from './event-loop-lag.ts';
 import { expositionFor, type Exposition } from './exposition.ts';
 import {
   BUCKETS,
@@ -54,11 +55,12 @@ export type InjectionOutcome = (typeof INJECTION_OUTCOMES)[number];
 /** A file that is followed while running. */
 export type WatchedFile = (typeof WATCHED_FILES)[number];
 
+const DAY_MS = 86_400_000;
 const NO_GUARD: GuardLabels = { namespace: '', guard: '' };
 /** Long enough for every Prometheus to have seen what was counted last. */
 const KEPT_AFTER_REMOVAL_MS = 3_600_000;
 /** Locks come and go, and nobody tells a replica that holds no Lease. */
-const LOCK_SERIES_MS = 86_400_000;
+const LOCK_SERIES_MS = DAY_MS;
 
 /** promtool calls these malformed: gauges that end in _total. */
 const MISNAMED = [
@@ -100,8 +102,10 @@ export class Recorder implements EtcdRequestObserver {
 
   constructor(version: string, monotonicMs: () => number = () => performance.now()) {
     this.#monotonicMs = monotonicMs;
-    collectDefaultMetrics({ register: this.#registry });
+    // Ours take the place of its event loop gauges, so it need not look.
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: DAY_MS });
     for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    measureEventLoopLag(this.#registry);
     this.#gauge(METRICS.inFlight, (gauge) => gauge.set(this.#reviewsInFlight));
     this.#gauge(METRICS.buildInfo).set({ version, node: process.version }, 1);
     // Zero would be a certificate that expired in 1970.
