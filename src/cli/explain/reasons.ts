@@ -1,9 +1,10 @@
 import { REASONS, type Reason } from '../../decision/situation.ts';
+import { GATE_STATES } from './gate-states.ts';
 import { LOCK_ANSWERS } from './lock-answers.ts';
 import { LOCK_STATES } from './lock-states.ts';
 import { STATES } from './states.ts';
 
-/** A reason that answers, Events, metrics and logs give, for people. */
+/** A reason that answers, Events, conditions, metrics and logs give, for people. */
 export interface Explanation {
   readonly reason: string;
   /** What becomes of the request. */
@@ -218,14 +219,15 @@ const OTHERS: readonly Explanation[] = [
 ];
 
 /**
- * All that there are: those of the decision table first, in its order; those of a status last. One
- * that guards and locks have in common stands there twice.
+ * All that there are: those of the decision table first, in its order; those of conditions last. One
+ * that is said of several things, such as of guards and of locks, stands there for each.
  */
 export const EXPLANATIONS: readonly Explanation[] = [
   ...REASONS.map((reason) => ({ reason, ...DECISIONS[reason] })),
   ...OTHERS,
   ...LOCK_ANSWERS,
   ...STATES,
+  ...GATE_STATES,
   ...LOCK_STATES,
 ];
 

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { ANNOUNCED } from '../../../src/admission/announce.ts';
 import { explain } from '../../../src/cli/explain/explain.ts';
+import { GATE_STATES } from '../../../src/cli/explain/gate-states.ts';
 import { LOCK_STATES } from '../../../src/cli/explain/lock-states.ts';
 import { EXPLAINED, EXPLANATIONS } from '../../../src/cli/explain/reasons.ts';
 import { STATES, TROUBLES } from '../../../src/cli/explain/states.ts';
@@ -14,8 +15,8 @@ const INTRODUCTION = `# Reasons
 
 <!-- Made from src/cli/explain/reasons.ts by UPDATE_DOCS=1 npx vitest run --project unit test/cli/explain -->
 
-What each reason means that answers, Events, metrics and logs give, and what to do about it. On the
-command line: \`etcd-guard explain REASON\`. [decision.md](decision.md) has the rules themselves.`;
+What each reason means that answers, Events, conditions, metrics and logs give, and what to do about it.
+On the command line: \`etcd-guard explain REASON\`. [decision.md](decision.md) has the rules themselves.`;
 
 function page(): string {
   const parts = EXPLAINED.flatMap((reason) => [
@@ -96,6 +97,25 @@ it('knows every reason that a condition of an EtcdGuard can have, and no other',
   expect(reasons).toEqual(new Set(STATES.map(({ reason }) => reason)));
 });
 
+it('knows every reason that the condition of the readiness gate can have, and no other', async () => {
+  const code = new URL('../../../src/kubernetes/injection/in-sync.ts', import.meta.url);
+  const found = (await readFile(code, 'utf8')).matchAll(/(?:reason: |\? |: )'([A-Z]\w+)'/g);
+  expect(new Set(Array.from(found, ([, word]) => word))).toEqual(
+    new Set(GATE_STATES.map(({ reason }) => reason)),
+  );
+});
+
+const INJECTION = new URL('../../../docs/injection.md', import.meta.url);
+
+it('docs/injection.md has a line for each of them', async () => {
+  const [, table = ''] =
+    /^\| status \| reason \| the member \|\n\|---.*\n((?:\|.*\n)+)/m.exec(
+      await readFile(INJECTION, 'utf8'),
+    ) ?? [];
+  const rows = table.split('\n').flatMap((row) => row.split('|')[2]?.trim().split(', ') ?? []);
+  expect(rows.toSorted()).toEqual(GATE_STATES.map(({ reason }) => reason).toSorted());
+});
+
 describe('every reason', () => {
   it.each([...REASONS, 'BadRequest', 'InternalError', ...Object.keys(ANNOUNCED)])(
     '%s is explained, however it is written',
@@ -107,7 +127,7 @@ describe('every reason', () => {
     },
   );
 
-  it('stands in the list, once, or once for guards and once for locks', () => {
+  it('stands in the list, once, or once for each thing that it is said of', () => {
     const { streams, out } = said();
     expect(explain({ command: 'explain', reason: null }, streams)).toBe(0);
     const listed = out()
@@ -115,10 +135,25 @@ describe('every reason', () => {
       .slice(1)
       .map((line) => line.split(' ')[0]);
     expect(listed.slice(0, REASONS.length)).toEqual(REASONS);
-    const [guards, locks] = [STATES, LOCK_STATES].map((some) => some.map(({ reason }) => reason));
-    const shared = locks?.filter((one) => guards?.includes(one)) ?? [];
-    expect(shared).toEqual(['Accepted', 'NamespaceNotLabelled', 'WebhookNotRegistered']);
-    expect(EXPLANATIONS.length).toBe(EXPLAINED.length + shared.length);
+    const times = Map.groupBy(EXPLANATIONS, ({ reason }) => reason);
+    const several = [...times].filter(([, all]) => all.length > 1);
+    expect(Object.fromEntries(several.map(([reason, all]) => [reason, all.length]))).toEqual({
+      NotAMember: 2,
+      Learner: 2,
+      NamespaceNotLabelled: 2,
+      WebhookNotRegistered: 2,
+      NoLeader: 2,
+      Accepted: 2,
+    });
+    expect(EXPLAINED).toEqual([...times.keys()]);
+  });
+
+  it('that a verdict and a pod’s condition have in common is explained for both', () => {
+    const { streams, out } = said();
+    expect(explain({ command: 'explain', reason: 'Learner' }, streams)).toBe(0);
+    expect(out()).toMatch(
+      /^Learner: allowed\n[^]+\n\nLearner: the pod is not Ready \(condition etcd-guard.io\/InSync\)\n/,
+    );
   });
 
   it('that guards and locks have in common is explained for both', () => {
