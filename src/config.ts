@@ -50,6 +50,7 @@ const COMMANDS: Readonly<Record<string, Command<Config>>> = {
   completion: COMPLETION,
 };
 
+const HELP: ReadonlySet<string> = new Set(['--help', '-h']);
 const KNOWN = Object.keys(COMMANDS).join(', ');
 
 /** For completion: one option of a command, and the values that it takes, if these are a closed set. */
@@ -87,8 +88,8 @@ export function commandShapes(): readonly CommandShape[] {
 /** Reads the command line (without the program's own name); never throws. */
 export function parseConfig(args: readonly string[]): Config {
   const [first = '--help', ...rest] = args;
-  if (['--help', '-h'].includes(first)) return { command: 'help', topic: null };
-  if (first === 'help') return readHelp(rest[0] ?? null);
+  if (HELP.has(first)) return { command: 'help', topic: null };
+  if (first === 'help') return readHelp(rest[0] ?? '--help');
   if (['--version', 'version'].includes(first)) return { command: 'version' };
   if (first === '__complete') return { command: '__complete', words: rest };
   const command = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
@@ -96,8 +97,9 @@ export function parseConfig(args: readonly string[]): Config {
   return invalid(null, [`unknown command '${first}'; the commands are ${KNOWN}`]);
 }
 
-function readHelp(topic: string | null): Config {
-  if (topic === null || Object.hasOwn(COMMANDS, topic)) return { command: 'help', topic };
+function readHelp(topic: string): Config {
+  if (HELP.has(topic)) return { command: 'help', topic: null };
+  if (Object.hasOwn(COMMANDS, topic)) return { command: 'help', topic };
   return invalid(null, [`no help on '${topic}'; the commands are ${KNOWN}`]);
 }
 

@@ -24,9 +24,9 @@ export const COMPLETION: Command<CompletionConfig> = {
   read,
 };
 
-function read({ words: [word = ''], problems }: Given): CompletionConfig {
+function read({ words: [word], problems }: Given): CompletionConfig {
   const shell = SHELLS.find((one) => one === word);
-  if (word !== '' && shell === undefined) {
+  if (word !== undefined && shell === undefined) {
     problems.push(`no completion for '${word}'; the shells are ${SHELLS.join(', ')}`);
   }
   return { command: 'completion', shell: shell ?? 'bash' };

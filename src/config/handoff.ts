@@ -20,7 +20,10 @@ export interface HandOffConfig {
 }
 
 /** The guard makes a hand-off anew that is still in its ledger a little later. */
-const LONGEST_MS = 30_000;
+const LONGEST = {
+  ms: 30_000,
+  problem: '--timeout of a hand-off can be at most 30s: by then the guard would make it anew',
+};
 
 const OPTIONS: Options = {
   ...MEANT,
@@ -40,12 +43,7 @@ function read(given: Given): HandOffConfig {
   if (pod !== null && pod === to) {
     given.problems.push(`leadership can't be moved from ${pod} to itself`);
   }
-  const timeoutMs = duration(given, 'timeout', '10s');
-  if (timeoutMs > LONGEST_MS) {
-    given.problems.push(
-      '--timeout of a hand-off can be at most 30s: by then the guard would make it anew',
-    );
-  }
+  const timeoutMs = duration(given, 'timeout', '10s', LONGEST);
   return {
     command: 'handoff',
     guards: guardsConfig(given),

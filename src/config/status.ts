@@ -1,6 +1,7 @@
 import type { Command, Options } from './command.ts';
-import { guardsConfig, MEANT, via, VIA, type GuardsConfig, type Via } from './meant.ts';
-import { flag, oneOf, text, type Given } from './values.ts';
+import { guardsConfig, MEANT, namespaceName, via, VIA } from './meant.ts';
+import type { GuardsConfig, Via } from './meant.ts';
+import { flag, oneOf, type Given } from './values.ts';
 
 const OUTPUTS = ['table', 'json', 'yaml', 'name'] as const;
 
@@ -30,7 +31,7 @@ const OPTIONS: Options = {
 export const STATUS: Command<StatusConfig> = { options: OPTIONS, word: { is: 'guard' }, read };
 
 function read(given: Given): StatusConfig {
-  const namespace = text(given, 'namespace') ?? null;
+  const namespace = namespaceName(given);
   const allNamespaces = flag(given, 'all-namespaces');
   if (allNamespaces && namespace !== null) {
     given.problems.push('--namespace and --all-namespaces exclude each other');

@@ -49,16 +49,24 @@ export function oneOf<const T extends string>(
 }
 
 /** A Go duration or 0, in milliseconds; 0 where it can't be read. */
-export function duration(given: Given, name: string, otherwise: string): number {
+export function duration(
+  given: Given,
+  name: string,
+  otherwise: string,
+  atMost?: { readonly ms: number; readonly problem: string },
+): number {
   const value = text(given, name) ?? otherwise;
-  const ms = /^0(s|ms)?$/.test(value) ? 0 : parseGoDuration(value);
+  const ms = /^0(ms|s|m|h)?$/.test(value) ? 0 : parseGoDuration(value);
   if (ms === null) {
     given.problems.push(`--${name} must be a duration such as 5s (found '${value}')`);
+    return 0;
   }
-  if ((ms ?? 0) > LONGEST_MS) {
-    given.problems.push(`--${name} can be at most 596h (found '${value}')`);
-  }
-  return ms ?? 0;
+  const longest = atMost ?? {
+    ms: LONGEST_MS,
+    problem: `--${name} can be at most 596h (found '${value}')`,
+  };
+  if (ms > longest.ms) given.problems.push(longest.problem);
+  return ms;
 }
 
 /** `HOST:PORT`; any address and port where it can't be read. */
