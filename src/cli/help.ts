@@ -81,7 +81,7 @@ Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage or wrong guards
   status: `Usage: etcd-guard status [NAME] [options]
 
 Asks etcd and prints who leads, who is healthy, and what deleting each pod would get now. Without
-NAME and --watch the ExclusiveLocks there follow, if there are any.
+NAME the ExclusiveLocks there follow, if there are any.
 
 ${WHICH_GUARDS}
   -A, --all-namespaces

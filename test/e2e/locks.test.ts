@@ -8,6 +8,7 @@ import { consoleSteps, blocksOf } from '../harness/console.ts';
 import type { CommandResult } from '../harness/etcd-cluster.ts';
 import { LockedCluster, LOCK_WEBHOOK } from '../harness/locked-cluster.ts';
 import { KubeError, type KubeClient, type KubeObject } from '../harness/kube-client.ts';
+import { ManagedProcess } from '../harness/managed-process.ts';
 import { temporaryDirectory } from '../harness/reaper.ts';
 import { until } from '../harness/until.ts';
 
@@ -478,6 +479,31 @@ describe('ExclusiveLocks on a real API server', { timeout: 300_000 }, () => {
       expect((await cluster.api.admin.get(path)).status).toMatchObject({
         lastDenied: { user: 'oidc:alice', resource: 'configmaps', name: 'two' },
       });
+    });
+
+    it('is followed by status --watch, until the lock has gone', async () => {
+      const room = await Room.open(cluster, 'watched', lock('watched', 'red'));
+      await condition(room, 'red', ['InForce', 'Enforced']);
+      const kubeconfig = `--kubeconfig=${cluster.api.kubeconfig}`;
+      const args = [inject('program'), 'status', '--watch', kubeconfig, '--namespace=watched'];
+      const watching = await ManagedProcess.start(process.execPath, args);
+      await watching.waitForOutput(/^watched\/red .* yes \(Enforced\)$/m);
+      const patch = '{"spec":{"until":"2020-01-01T00:00:00Z"}}';
+      const patched = await room.kubectl(
+        'patch',
+        'exclusivelock',
+        'red',
+        '--type=merge',
+        '-p',
+        patch,
+      );
+      expect(patched).toMatchObject(DONE);
+      await watching.waitForOutput(
+        /Z lock watched\/red: in force no \(Expired\) \(was yes \(Enforced\)\)$/m,
+      );
+      expect(await room.kubectl('delete', 'exclusivelock', 'red')).toMatchObject(DONE);
+      await watching.waitForOutput(/Z lock watched\/red: gone$/m);
+      await expect(watching.kill('SIGINT')).resolves.toStrictEqual({ code: 130, signal: null });
     });
 
     it('gives a verdict on locks that hold less than they look', async () => {

@@ -1,34 +1,39 @@
-import type { Shown } from './shown.ts';
-import { deleteNow, healthOf } from './tables.ts';
+import { plain } from '../text.ts';
+import type { AllShown, Shown, ShownLock } from './shown.ts';
+import { deleteNow, healthOf, matchedOf, untilOf } from './tables.ts';
+
+/** What is watched of one guard or lock, in words. */
+interface Watched {
+  readonly title: string;
+  readonly facts: ReadonlyMap<string, string>;
+}
 
 /** What differs between two looks, a sentence each: `default/etcd: leader etcd-0 (was etcd-2)`. */
-export function changesBetween(
-  before: readonly Shown[],
-  after: readonly Shown[],
-): readonly string[] {
-  const old = new Map(before.map((one) => [one.title, one]));
+export function changesBetween(before: AllShown, after: AllShown): readonly string[] {
+  return [
+    ...changes(before.guards.map(watchedGuard), after.guards.map(watchedGuard)),
+    ...changes(before.locks.map(watchedLock), after.locks.map(watchedLock)),
+  ];
+}
+
+function changes(before: readonly Watched[], after: readonly Watched[]): readonly string[] {
+  const old = new Map(before.map(({ title, facts }) => [title, facts]));
   const now = new Set(after.map(({ title }) => title));
   return [
-    ...after.flatMap((shown) => changesOf(old.get(shown.title), shown)),
+    ...after.flatMap((one) => changesOf(old.get(one.title), one)),
     ...before.filter(({ title }) => !now.has(title)).map(({ title }) => `${title}: gone`),
   ];
 }
 
-function changesOf(before: Shown | undefined, after: Shown): readonly string[] {
-  const { title } = after;
-  if (before === undefined) return [`${title}: new`, ...factLines(title, new Map(), after)];
-  return factLines(title, factsOf(before), after);
+function changesOf(before: Watched['facts'] | undefined, after: Watched): readonly string[] {
+  if (before === undefined) return [`${after.title}: new`, ...factLines(new Map(), after)];
+  return factLines(before, after);
 }
 
-function factLines(
-  title: string,
-  before: ReadonlyMap<string, string>,
-  after: Shown,
-): readonly string[] {
-  const now = factsOf(after);
-  const gone = [...before.keys()].filter((what) => !now.has(what));
+function factLines(before: Watched['facts'], { title, facts }: Watched): readonly string[] {
+  const gone = [...before.keys()].filter((what) => !facts.has(what));
   return [
-    ...[...now].flatMap(([what, value]) => {
+    ...[...facts].flatMap(([what, value]) => {
       const old = before.get(what);
       if (old === value) return [];
       return [`${title}: ${what} ${value}${old === undefined ? '' : ` (was ${old})`}`];
@@ -37,13 +42,26 @@ function factLines(
   ];
 }
 
-function factsOf({ item: { status, pods }, leaderless }: Shown): ReadonlyMap<string, string> {
-  return new Map([
+function watchedGuard({ title, item: { status, pods }, leaderless }: Shown): Watched {
+  const facts = new Map([
     ['leader', status.leader ?? (leaderless ? 'none' : '?')],
     ['healthy', healthOf(status)],
     ['disruptions allowed', `${status.disruptionsAllowed ?? '?'}`],
     ...pods.map((one) => [`delete of ${one.pod}`, deleteNow(one)] as const),
   ]);
+  return { title, facts };
+}
+
+function watchedLock(lock: ShownLock): Watched {
+  const facts = new Map([
+    ['selector', plain(lock.selector)],
+    ['exclusive', plain(lock.exclusive)],
+    ['matched', matchedOf(lock)],
+    ...(lock.untilMs === null ? [] : [['until', untilOf(lock)] as const]),
+    ['in force', lock.inForce],
+  ]);
+  // A guard may have the same name.
+  return { title: `lock ${lock.title}`, facts };
 }
 
 /** How long a new leader is pointed out. */

@@ -1,15 +1,14 @@
 import { stringify } from 'yaml';
 import type { StatusConfig } from '../../config.ts';
-import type { Shown, ShownLock } from './shown.ts';
+import type { AllShown } from './shown.ts';
 
 /** For programs; the names are those that kubectl prints and takes. */
 export function asDocuments(
-  shown: readonly Shown[],
+  { guards, locks }: AllShown,
   output: Exclude<StatusConfig['output'], 'table'>,
-  locks: readonly ShownLock[] = [],
 ): string {
   const document = {
-    items: shown.map(({ item }) => item),
+    items: guards.map(({ item }) => item),
     ...(locks.length > 0 && { locks: locks.map(({ item }) => item) }),
   };
   switch (output) {
@@ -19,7 +18,7 @@ export function asDocuments(
       return stringify(document, { aliasDuplicateObjects: false });
     case 'name':
       return [
-        ...shown.map(({ title }) => `etcdguard.etcd-guard.io/${nameIn(title)}\n`),
+        ...guards.map(({ title }) => `etcdguard.etcd-guard.io/${nameIn(title)}\n`),
         ...locks.map(({ title }) => `exclusivelock.etcd-guard.io/${nameIn(title)}\n`),
       ].join('');
   }

@@ -75,6 +75,12 @@ export interface ShownLock {
   readonly item: LockStatus;
 }
 
+/** All that one look has found. */
+export interface AllShown {
+  readonly guards: readonly Shown[];
+  readonly locks: readonly ShownLock[];
+}
+
 /** Where `status` has its guards from. */
 export interface StatusSource {
   /** null: all namespaces. */

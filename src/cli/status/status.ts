@@ -3,8 +3,8 @@ import { usageExit } from '../backend.ts';
 import type { Streams, Surroundings } from '../streams.ts';
 import { asDocuments } from './documents.ts';
 import { fileStatus } from './file-source.ts';
-import type { Shown, ShownLock, StatusSource } from './shown.ts';
-import { lockTable, tables } from './tables.ts';
+import type { AllShown, StatusSource } from './shown.ts';
+import { allTables } from './tables.ts';
 import { watch } from './watch.ts';
 
 /** `etcd-guard status`; resolves with the exit code, rejects if nobody can be asked. */
@@ -30,28 +30,33 @@ async function open(config: StatusConfig, { environment }: Surroundings): Promis
 }
 
 async function show(source: StatusSource, config: StatusConfig, streams: Streams): Promise<number> {
-  const shown = await source.look();
-  const locks = await locksBeside(source, config);
-  if (shown.length === 0) {
+  const look = (timeoutMs?: number): Promise<AllShown> => lookAtAll(source, config, timeoutMs);
+  const first = await look();
+  if (first.guards.length === 0) {
     streams.err(`etcd-guard: ${await nothingFound(config, source)}\n`);
     if (config.name !== null) return 4;
     const isText = config.output === 'table' || config.output === 'name';
-    if (isText && locks.length === 0) return 0;
+    if (isText && first.locks.length === 0) return 0;
   }
   if (config.watch) {
-    await watch({ source, first: shown }, config.output, streams);
+    await watch({ look, first }, config.output, streams);
     return 0;
   }
-  streams.out(render({ shown, locks }, config.output, streams));
-  return shown.every(({ sure }) => sure) ? 0 : 3;
+  streams.out(render(first, config.output, streams));
+  return first.guards.every(({ sure }) => sure) ? 0 : 3;
 }
 
-/** Whoever asks for one guard, or watches, wants no more than that. */
-async function locksBeside(
+/** Guards and locks; no locks for whoever asks for one guard, and so wants no more than that. */
+export async function lookAtAll(
   source: StatusSource,
-  { name, watch: follows }: StatusConfig,
-): Promise<readonly ShownLock[]> {
-  return name !== null || follows ? [] : ((await source.locks?.()) ?? []);
+  { name }: Pick<StatusConfig, 'name'>,
+  timeoutMs?: number,
+): Promise<AllShown> {
+  const [guards, locks = []] = await Promise.all([
+    source.look(timeoutMs),
+    name === null ? source.locks?.() : [],
+  ]);
+  return { guards, locks };
 }
 
 async function nothingFound({ name }: StatusConfig, source: StatusSource): Promise<string> {
@@ -61,15 +66,6 @@ async function nothingFound({ name }: StatusConfig, source: StatusSource): Promi
   return name === null ? `no EtcdGuard ${where}` : `no EtcdGuard '${name}' ${where}`;
 }
 
-function render(
-  { shown, locks }: { readonly shown: readonly Shown[]; readonly locks: readonly ShownLock[] },
-  output: StatusConfig['output'],
-  { terminal }: Streams,
-): string {
-  if (output !== 'table') return asDocuments(shown, output, locks);
-  const width = terminal?.size().columns;
-  return [
-    ...shown.map((one) => tables(one, width)),
-    ...(locks.length > 0 ? [lockTable(locks, width)] : []),
-  ].join('\n');
+function render(all: AllShown, output: StatusConfig['output'], { terminal }: Streams): string {
+  return output === 'table' ? allTables(all, terminal?.size().columns) : asDocuments(all, output);
 }

@@ -1,4 +1,4 @@
-import type { PodStatus, Shown, ShownLock, ShownStatus } from './shown.ts';
+import type { AllShown, PodStatus, Shown, ShownLock, ShownStatus } from './shown.ts';
 import { table, type Column } from '../table.ts';
 import { plain, wrap } from '../text.ts';
 
@@ -19,6 +19,12 @@ const MEMBER_COLUMNS: readonly Column[] = [
   DELETE_NOW,
 ];
 const SAID_COLUMNS: readonly Column[] = [POD, { title: 'MEMBER', wraps: true }, DELETE_NOW];
+
+/** The guards one below the other, then the locks, if there are any. */
+export function allTables({ guards, locks }: AllShown, width?: number): string {
+  const last = locks.length > 0 ? [lockTable(locks, width)] : [];
+  return [...guards.map((one) => tables(one, width)), ...last].join('\n');
+}
 
 /** One guard for people: the cluster, its pods, and what else there is to say; no line is wider than that. */
 export function tables(shown: Shown, width = Infinity): string {
@@ -43,15 +49,25 @@ const LOCK_COLUMNS: readonly Column[] = [
 
 /** The locks beside the guards, a row each. */
 export function lockTable(locks: readonly ShownLock[], width = Infinity): string {
-  const rows = locks.map(({ title, selector, exclusive, matched, untilMs, inForce }) => [
-    title,
-    selector,
-    plain(exclusive),
-    `${matched ?? '?'}`,
-    untilMs === null ? '' : new Date(untilMs).toISOString().replace('.000', ''),
-    inForce,
+  const rows = locks.map((lock) => [
+    lock.title,
+    lock.selector,
+    plain(lock.exclusive),
+    matchedOf(lock),
+    untilOf(lock),
+    lock.inForce,
   ]);
   return table(LOCK_COLUMNS, rows, width);
+}
+
+/** How many objects it holds, or `?` while nobody has counted them. */
+export function matchedOf({ matched }: ShownLock): string {
+  return `${matched ?? '?'}`;
+}
+
+/** `2027-01-01T00:00:00Z`; empty without an end. */
+export function untilOf({ untilMs }: ShownLock): string {
+  return untilMs === null ? '' : new Date(untilMs).toISOString().replace('.000', '');
 }
 
 function noteOn(title: string, note: string, width: number): string {

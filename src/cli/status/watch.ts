@@ -5,8 +5,8 @@ import { plain } from '../text.ts';
 import { changesBetween, Leaders } from './changes.ts';
 import { asDocuments } from './documents.ts';
 import { openScreen, type Line } from './screen.ts';
-import type { Shown, StatusSource } from './shown.ts';
-import { tables } from './tables.ts';
+import type { AllShown } from './shown.ts';
+import { allTables } from './tables.ts';
 
 const WATCH_EVERY_MS = 1_000;
 /** Between two looks, however long they take. */
@@ -18,8 +18,9 @@ const SIGN_OF_LIFE_MS = 10_000;
 
 /** What is watched, and the first look at it. */
 export interface Watching {
-  readonly source: StatusSource;
-  readonly first: readonly Shown[];
+  /** etcd is given the time that a review of that many milliseconds would have. */
+  readonly look: (timeoutMs: number) => Promise<AllShown>;
+  readonly first: AllShown;
 }
 
 /** Goes on until the program is asked to stop; an API server that is away for a while does not end it. */
@@ -36,18 +37,18 @@ export async function watch(
 
 /** A look, or why there is none. */
 type Looked =
-  | { readonly shown: readonly Shown[]; readonly trouble?: never }
+  | { readonly shown: AllShown; readonly trouble?: never }
   | { readonly trouble: string; readonly shown?: never };
 
 /** Every second another look, while anybody wants one. */
-async function* looks(source: StatusSource, { stop }: Streams): AsyncGenerator<Looked, void> {
+async function* looks(look: Watching['look'], { stop }: Streams): AsyncGenerator<Looked, void> {
   let pauseMs = WATCH_EVERY_MS;
   for (;;) {
     await delay(pauseMs, undefined, { signal: stop }).catch(() => undefined);
     if (stop.aborted) return;
     const sinceMs = performance.now();
     try {
-      yield { shown: await source.look(WATCH_TIMEOUT_MS) };
+      yield { shown: await look(WATCH_TIMEOUT_MS) };
     } catch (error) {
       yield { trouble: plain(error instanceof Error ? error.message : String(error)) };
     }
@@ -56,22 +57,22 @@ async function* looks(source: StatusSource, { stop }: Streams): AsyncGenerator<L
 }
 
 async function watchScreen(
-  { source, first }: Watching,
+  { look, first }: Watching,
   terminal: Terminal,
   streams: Streams,
 ): Promise<void> {
   const leaders = new Leaders();
   let last = { shown: first, at: new Date() };
   let trouble: string | null = null;
-  leaders.observe(first, performance.now());
+  leaders.observe(first.guards, performance.now());
   const screen = openScreen(streams, terminal, () => linesOf(last, trouble, { leaders, terminal }));
   try {
     screen.draw();
-    for await (const looked of looks(source, streams)) {
+    for await (const looked of looks(look, streams)) {
       trouble = looked.trouble ?? null;
       if (looked.shown !== undefined) {
         last = { shown: looked.shown, at: new Date() };
-        leaders.observe(looked.shown, performance.now());
+        leaders.observe(looked.shown.guards, performance.now());
       }
       screen.draw();
     }
@@ -81,12 +82,12 @@ async function watchScreen(
 }
 
 function linesOf(
-  { shown, at }: { readonly shown: readonly Shown[]; readonly at: Date },
+  { shown, at }: { readonly shown: AllShown; readonly at: Date },
   trouble: string | null,
   { leaders, terminal }: { readonly leaders: Leaders; readonly terminal: Terminal },
 ): readonly Line[] {
   const { columns } = terminal.size();
-  const text = shown.map((one) => tables(one, columns)).join('\n');
+  const text = allTables(shown, columns);
   return [
     { text: `Refreshed ${clockTime(at)}, Ctrl-C ends`, look: 'faint' },
     ...(trouble === null ? [] : [alert(`NOT REFRESHED since: ${trouble}`)]),
@@ -109,12 +110,12 @@ function clockTime(at: Date): string {
 }
 
 /** For logs and pipes: all of it once, then a line for each change. */
-async function watchLines({ source, first }: Watching, streams: Streams): Promise<void> {
+async function watchLines({ look, first }: Watching, streams: Streams): Promise<void> {
   let last = first;
   let trouble = '';
   let writtenAtMs = performance.now();
-  streams.out(first.map((one) => tables(one)).join('\n'));
-  for await (const looked of looks(source, streams)) {
+  streams.out(allTables(first));
+  for await (const looked of looks(look, streams)) {
     const time = new Date().toISOString();
     if (looked.shown === undefined) {
       if (looked.trouble !== trouble) streams.err(`etcd-guard: ${time} ${looked.trouble}\n`);
@@ -133,7 +134,7 @@ async function watchLines({ source, first }: Watching, streams: Streams): Promis
 
 /** Another document for each change; an empty line between two is no part of either. */
 async function watchDocuments(
-  { source, first }: Watching,
+  { look, first }: Watching,
   output: Exclude<StatusConfig['output'], 'table'>,
   streams: Streams,
 ): Promise<void> {
@@ -141,7 +142,7 @@ async function watchDocuments(
   let writtenAtMs = performance.now();
   let told = '';
   streams.out(asDocuments(first, output));
-  for await (const { shown, trouble = '' } of looks(source, streams)) {
+  for await (const { shown, trouble = '' } of looks(look, streams)) {
     if (trouble !== told && trouble !== '') streams.err(`etcd-guard: ${trouble}\n`);
     told = trouble;
     if (shown === undefined) continue;
@@ -156,9 +157,9 @@ async function watchDocuments(
 }
 
 /** A condition's time is that of the look where nobody has written it down. */
-function withoutTimes(shown: readonly Shown[]): string {
+function withoutTimes({ guards, locks }: AllShown): string {
   return JSON.stringify(
-    shown.map(({ item }) => item),
+    [...guards, ...locks].map(({ item }) => item),
     (key, value: unknown) => (key === 'lastTransitionTime' ? undefined : value),
   );
 }

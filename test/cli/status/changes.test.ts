@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { changesBetween, Leaders } from '../../../src/cli/status/changes.ts';
-import type { Shown } from '../../../src/cli/status/shown.ts';
+import type { AllShown, Shown, ShownLock } from '../../../src/cli/status/shown.ts';
+import { shownLock } from './shown-lock.ts';
 
 function shown(leader: string | null, more: Partial<Shown> = {}): Shown {
   return {
@@ -28,26 +29,61 @@ function shown(leader: string | null, more: Partial<Shown> = {}): Shown {
   };
 }
 
+function all(guards: readonly Shown[], locks: readonly ShownLock[] = []): AllShown {
+  return { guards, locks };
+}
+
 describe('changes', () => {
   it('are told one a line, and nothing without one', () => {
-    expect(changesBetween([shown('etcd-1')], [shown('etcd-1')])).toEqual([]);
-    expect(changesBetween([shown('etcd-1')], [shown('etcd-0')])).toEqual([
+    expect(changesBetween(all([shown('etcd-1')]), all([shown('etcd-1')]))).toEqual([]);
+    expect(changesBetween(all([shown('etcd-1')]), all([shown('etcd-0')]))).toEqual([
       'default/etcd: leader etcd-0 (was etcd-1)',
       'default/etcd: delete of etcd-0 deny (LeaderProtected) (was allow (Spared))',
     ]);
-    expect(changesBetween([shown('etcd-1')], [shown(null)])).toEqual([
+    expect(changesBetween(all([shown('etcd-1')]), all([shown(null)]))).toEqual([
       'default/etcd: leader none (was etcd-1)',
       'default/etcd: healthy 0/3 (was 3/3)',
     ]);
   });
 
   it('tell of guards and pods that come and go', () => {
-    expect(changesBetween([shown('etcd-1')], [])).toEqual(['default/etcd: gone']);
-    expect(changesBetween([], [shown('etcd-1')])[0]).toBe('default/etcd: new');
+    expect(changesBetween(all([shown('etcd-1')]), all([]))).toEqual(['default/etcd: gone']);
+    expect(changesBetween(all([]), all([shown('etcd-1')]))[0]).toBe('default/etcd: new');
     const { item } = shown('etcd-1');
     expect(
-      changesBetween([shown('etcd-1')], [shown('etcd-1', { item: { ...item, pods: [] } })]),
+      changesBetween(
+        all([shown('etcd-1')]),
+        all([shown('etcd-1', { item: { ...item, pods: [] } })]),
+      ),
     ).toEqual(['default/etcd: delete of etcd-0 gone']);
+  });
+
+  it('tell of locks, beside a guard of the same name', () => {
+    const guards = [shown('etcd-1')];
+    const held = shownLock({ title: 'default/etcd' });
+    const over = shownLock({
+      title: 'default/etcd',
+      matched: 3,
+      untilMs: Date.parse('2026-05-01T12:00:00Z'),
+      inForce: 'no (Expired)',
+    });
+    expect(changesBetween(all(guards, [held]), all(guards, [held]))).toEqual([]);
+    expect(changesBetween(all(guards, [held]), all(guards, [over]))).toEqual([
+      'lock default/etcd: matched 3 (was ?)',
+      'lock default/etcd: until 2026-05-01T12:00:00Z',
+      'lock default/etcd: in force no (Expired) (was yes (Enforced))',
+    ]);
+    expect(changesBetween(all(guards, [over]), all(guards, [{ ...over, untilMs: null }]))).toEqual([
+      'lock default/etcd: until gone',
+    ]);
+    expect(changesBetween(all([]), all([], [held]))).toEqual([
+      'lock default/etcd: new',
+      'lock default/etcd: selector aura=red',
+      'lock default/etcd: exclusive nobody',
+      'lock default/etcd: matched ?',
+      'lock default/etcd: in force yes (Enforced)',
+    ]);
+    expect(changesBetween(all(guards, [held]), all(guards))).toEqual(['lock default/etcd: gone']);
   });
 });
 

@@ -51,12 +51,14 @@ default/void        ?         nobody                           ?                
 
   test('stand beside the items for programs, and are not there if there are none', async () => {
     const locks = await listLocks(new FakeKubernetes(HELD), 'default', NOW);
-    expect(JSON.parse(asDocuments([], 'json', locks))).toMatchObject({
+    expect(JSON.parse(asDocuments({ guards: [], locks }, 'json'))).toMatchObject({
       items: [],
       locks: [{ kind: 'ExclusiveLock', metadata: { name: 'lockred' }, status: { matched: 3 } }],
     });
-    expect(JSON.parse(asDocuments([], 'json'))).toEqual({ items: [] });
-    expect(asDocuments([], 'name', locks)).toBe('exclusivelock.etcd-guard.io/lockred\n');
+    expect(JSON.parse(asDocuments({ guards: [], locks: [] }, 'json'))).toEqual({ items: [] });
+    expect(asDocuments({ guards: [], locks }, 'name')).toBe(
+      'exclusivelock.etcd-guard.io/lockred\n',
+    );
   });
 
   test.each(['not-found', 'forbidden'] as const)('are none where they are %s', async (code) => {
