@@ -11,7 +11,7 @@
 #   chaos          half a minute of npm run chaos (docs/chaos.md)
 #   demo           scripts/demo.sh, with Kubernetes and without
 #   cluster        scripts/e2e-cluster.sh on a local kubernetes build; only when asked for: it takes
-#                  root and seven minutes, on top of the ten or more of all other parts
+#                  root and seven minutes, on top of the ten of all other parts
 #
 #   --help         this text
 #
@@ -278,10 +278,11 @@ if needs_kubernetes; then
   fi
 fi
 
-if runs check; then check_part; fi
-for project in unit model; do
-  if runs "$project"; then suite "$project"; fi
-done
+# Unit tests wait, in the end, more than they work.
+if runs check; then beside check; fi
+if runs unit; then suite unit; fi
+if runs check; then join; fi
+if runs model; then suite model; fi
 # Together, as each waits while the other works.
 together=()
 for project in integration e2e; do
