@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay, type Histogram } from 'node:perf_hooks';
 import { Gauge, type Registry } from 'prom-client';
 
-/** Each look wakes the process: 10 ms, as prom-client has it, took half of what a guard takes at rest. */
+/** Each look wakes the process: 10 ms, as prom-client has it, took a third of what one guard takes at rest. */
 const EVERY_MS = 100;
 
 const FIGURES: Readonly<Record<string, (delays: Histogram) => number>> = {
