@@ -378,6 +378,15 @@ describe('the image', () => {
     for (const line of wanted) expect(dockerfile).toContain(line);
   });
 
+  test('starts Node with what NODE_OPTIONS may not hold, and the program after it', () => {
+    const [, words = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
+    expect(JSON.parse(words)).toEqual([
+      '/usr/local/bin/node',
+      '--min-semi-space-size=4',
+      '/app/dist/main.js',
+    ]);
+  });
+
   test('is built on bases pinned by digest, that can be replaced', () => {
     const froms = [...dockerfile.matchAll(/^FROM (?:--platform=\S+ )?(\S+)/gm)].map(
       ([, from]) => from,
