@@ -860,7 +860,7 @@ describe('the command line against a cluster', () => {
     await api.restart();
     await watching.waitForOutput(
       /etcd-guard: .*(can't reach|server is starting|no answer)[^]*Z no change\n/,
-      30_000,
+      60_000,
     );
     await expect(watching.kill('SIGINT')).resolves.toStrictEqual({ code: 130, signal: null });
   });
