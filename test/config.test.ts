@@ -144,6 +144,8 @@ describe('an option', () => {
     ['status --all-namespaces --watch', { allNamespaces: true, watch: true }],
     ['status --via=webhook', { via: 'webhook' }],
     ['status -- --watch', { name: '--watch', watch: false }],
+    ['status --context=--watch', { guards: { ...CLUSTER, context: '--watch' }, watch: false }],
+    ['status --context -x', { guards: { ...CLUSTER, context: '-x' } }],
     ['check --eviction etcd-0 -o yaml', { pod: 'etcd-0', eviction: true, output: 'yaml' }],
     ['check etcd-0 --via=direct -n shop', { via: 'direct', namespace: 'shop' }],
     ['check etcd-0 --guards=a', { guards: { kind: 'files', files: ['a'] } }],
@@ -225,6 +227,8 @@ describe('what is wrong', () => {
     ['check etcd-0 -n=', '-n needs a value'],
     ['check etcd-0 -n', '-n needs a value'],
     ['status -n -A', '-n needs a value'],
+    ['status --context -Aw', '--context needs a value'],
+    ['serve --metrics-token-file -nfoo', '--metrics-token-file needs a value'],
     [
       'status -n --via=phone',
       '-n needs a value',

@@ -50,7 +50,8 @@ function hasTakenOption(token: Token, options: Options): boolean {
   if (token.kind !== 'option' || token.inlineValue !== false) return false;
   const [taken = ''] = token.value.split('=');
   return Object.entries(options).some(
-    ([name, { short }]) => taken === `--${name}` || (short !== undefined && taken === `-${short}`),
+    ([name, { short }]) =>
+      taken === `--${name}` || (short !== undefined && taken.startsWith(`-${short}`)),
   );
 }
 
