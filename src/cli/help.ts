@@ -174,8 +174,8 @@ leads, 4 no such guard or pod, 130 by Ctrl-C.
 `,
   explain: `Usage: etcd-guard explain [REASON]
 
-What REASON means, which answers, Events, metrics and logs give, and what to do about it. Without
-one: all that there are. Capital letters do not matter.
+What REASON means, which answers, Events, conditions, metrics and logs give, and what to do about
+it. Without one: all that there are. Capital letters do not matter.
 
 Examples:
   etcd-guard explain QuorumAtRisk

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** As much longer than files of integration as they take to start an API server and to ask it. */
+/** How long a file takes for its size: those of e2e also start an API server, and wait for it. */
 const WEIGHTS: Readonly<Record<string, number>> = { integration: 1, e2e: 1.5 };
 
 /** A file of tests, as far as its place in a run depends on it. */

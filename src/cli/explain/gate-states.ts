@@ -24,11 +24,11 @@ export const GATE_STATES: readonly Explanation[] = [
     reason: 'Behind',
     outcome: UNFIT,
     means:
-      'Its member answers and follows the leader, but is policy.maxRaftLag entries behind, or more. A rolling update waits for it.',
+      'Its member answers and follows the leader, but is spec.policy.maxRaftLag entries behind, or more. A rolling update waits for it.',
     next: [
       'Wait, and watch LAG fall: etcd-guard status --watch.',
       'If it does not fall, look at the log, the disk and the network of the member.',
-      'If it only never gets there for long, since much is written, raise spec.policy.maxRaftLag.',
+      'If it catches up again and again but never for long, because much is written, raise spec.policy.maxRaftLag.',
     ],
   },
   {
@@ -65,7 +65,7 @@ export const GATE_STATES: readonly Explanation[] = [
     reason: 'NoAnswer',
     outcome: UNKNOWN,
     means:
-      'Its member does not answer etcd-guard, or refuses to be asked; the message has the cause. While etcd starts that is so.',
+      'Its member does not answer etcd-guard, or refuses to be asked; the message has the cause. That is so while etcd starts.',
     next: [
       READ_IT,
       'If it lasts, look at what etcd says: kubectl logs POD.',
