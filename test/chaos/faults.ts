@@ -30,6 +30,7 @@ export class Faults {
   readonly #running = new Set<Promise<void>>();
   /** What was done and not undone yet. */
   readonly #undone = new Set<() => void>();
+  #alarmed = false;
 
   constructor(victims: Victims) {
     this.#victims = victims;
@@ -52,6 +53,8 @@ export class Faults {
     this.#timers.clear();
     for (const undo of this.#undone) undo();
     await Promise.all(this.#running);
+    if (this.#alarmed)
+      await this.#disarm().catch((error: unknown) => this.#trouble('alarm', error));
   }
 
   async #carryOut(fault: Fault): Promise<void> {
@@ -67,11 +70,15 @@ export class Faults {
       await undo();
       history.add({ kind: 'healed', what: fault });
     } catch (error) {
-      history.add({ kind: 'trouble', message: `${fault.kind}: ${explained(error)}` });
+      this.#trouble(fault.kind, error);
     } finally {
       clearTimeout(timer);
       this.#undone.delete(resolve);
     }
+  }
+
+  #trouble(what: string, error: unknown): void {
+    this.#victims.history.add({ kind: 'trouble', message: `${what}: ${explained(error)}` });
   }
 
   async #do(fault: Fault, over: Promise<void>): Promise<Undo> {
@@ -207,14 +214,16 @@ export class Faults {
 
   /** As if its space had run out: no writes until somebody disarms it. */
   async #alarm(member: Member): Promise<Undo> {
-    const { members, membership } = this.#victims;
-    await membership.raiseNoSpace(member);
-    return () => disarm(members);
+    // Even of an alarm that was not answered in time: it may be raised all the same.
+    this.#alarmed = true;
+    await this.#victims.membership.raiseNoSpace(member);
+    return () => this.#disarm();
   }
-}
 
-async function disarm(members: readonly Member[]): Promise<void> {
-  await etcdctl(members, 'alarm', 'disarm');
+  async #disarm(): Promise<void> {
+    await etcdctl(this.#victims.members, 'alarm', 'disarm');
+    this.#alarmed = false;
+  }
 }
 
 function passing(ms: number): Promise<void> {
