@@ -18,7 +18,7 @@ export type GuardedSubject = Exclude<Subject, { kind: 'other' }>;
 export interface GuardSource {
   /**
    * Everything about the pod that is not asked of etcd; read anew at every call, ledger before pods.
-   * Rejects with a GuardSourceError.
+   * Rejects with a GuardSourceError, or throws one.
    */
   read(subject: GuardedSubject, withinMs: number): Found | Promise<Found>;
 }

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Reply } from '../../src/admission/response.ts';
 import type { ReviewContext } from '../../src/admission/review.ts';
 import type { BadRequestKind } from '../../src/server/refusal.ts';
+import type { ReviewHandler } from '../../src/server/webhook-server.ts';
 import { ALLOWED, RawConnection, REVIEW, send, startWebhook } from './client.ts';
 
 type Started = Awaited<ReturnType<typeof startWebhook>>;
@@ -308,9 +309,16 @@ describe('the time allowed and own failures', () => {
     await close();
   });
 
-  it.each([
-    ['throws', () => Promise.reject(Object.assign(new Error('secret'), { status: 400 }))],
+  it.each<[string, ReviewHandler]>([
+    ['rejects', () => Promise.reject(Object.assign(new Error('secret'), { status: 400 }))],
     ['answers nothing', async () => ({ status: 200, body: undefined })],
+    [
+      'throws',
+      () => {
+        throw Object.assign(new Error('secret'), { status: 400 });
+      },
+    ],
+    ['answers nothing at once', () => ({ status: 200, body: undefined })],
   ])('become HTTP 500 without a word about them when the handler %s', async (_what, handle) => {
     const failures: unknown[] = [];
     const { port, close } = await startWebhook({
