@@ -113,6 +113,8 @@ step() {
 
 # beside PART: begins it, in a process group of its own; what it prints and counts is kept for `join`.
 beside() {
+  # Else the counts of the part before would stand for one that breaks off.
+  rm -f "$logs/beside.counts"
   set -m
   alone "$1" >"$logs/beside.out" 2>&1 </dev/null &
   beside=$!
