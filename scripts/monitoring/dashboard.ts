@@ -286,7 +286,7 @@ const ROWS: readonly Row[] = [
         ],
       },
       {
-        title: 'Event loop: 99 % of turns wait no longer than',
+        title: 'Event loop: 99 % of timers are late by at most',
         description: 'What every review waits besides the network.',
         kind: 'timeseries',
         unit: 's',
