@@ -65,7 +65,10 @@ export interface Looked {
 const REFRESH_MS = 30_000;
 /** Quiet guards together: reviews use the same connections to the API server. */
 const LOOKS_PER_SECOND = 20;
-/** After a change, since one seldom comes alone; doubles with each look that finds nothing new. */
+/**
+ * After a change, since one seldom comes alone; doubles with each look that finds nothing new. More where many
+ * have changed: together they are looked at no more often than quiet ones.
+ */
 const FIRST_MS = 1_000;
 /** While a pod waits at its readiness gate, at most; as ever, more guards are looked at less often. */
 const WAITING_MS = 3_000;
@@ -245,7 +248,8 @@ export class StatusKeeper {
   }
 
   #next(key: string, news: boolean, object: KubernetesObject): number {
-    const pace = news ? FIRST_MS : (this.#pace.get(key) ?? this.#quietMs);
+    const wanted = news ? FIRST_MS : (this.#pace.get(key) ?? this.#quietMs);
+    const pace = wanted === Infinity ? wanted : Math.min(this.#quietMs, this.#shared(wanted));
     this.#pace.set(key, pace < this.#quietMs ? pace * 2 : Infinity);
     const untilMs = Date.parse(object.metadata.annotations?.[WATCH_UNTIL] ?? '');
     if (this.#context.nowMs() < untilMs) return FIRST_MS;
@@ -255,6 +259,13 @@ export class StatusKeeper {
     }
     // Anywhere in the period: after a change of the Lease's holder all guards begin at once.
     return FIRST_MS + (this.#quietMs - FIRST_MS) * Math.random();
+  }
+
+  /** That many milliseconds, or more if all that have changed take their turns. */
+  #shared(ms: number): number {
+    let unquiet = 1;
+    for (const pace of this.#pace.values()) if (pace < Infinity) unquiet += 1;
+    return Math.max(ms, (unquiet * 1_000) / LOOKS_PER_SECOND);
   }
 
   get #quietMs(): number {

@@ -723,6 +723,19 @@ describe('many guards', () => {
     expect(looksSince(first).length).toBeLessThan(45 * 25);
     expect(Math.max(...perSecond)).toBeLessThan(60);
   });
+
+  test('are looked at no more often after all of them have changed', async () => {
+    const names = Array.from({ length: 900 }, (_, at) => `guard-${at}`);
+    api = new FakeKubernetes(...names.map((name) => guardObject({ name })));
+    await start();
+    // All have been looked at once, and their status was written for the first time.
+    await advance(2_000);
+    for (const name of names) expect(statusOf(name)).toHaveProperty('conditions');
+    const first = api.calls.length;
+    await advance(90_000);
+    expect(new Set(looksSince(first)).size).toBe(900);
+    expect(looksSince(first).length).toBeLessThan(90 * 25);
+  });
 });
 
 /** The guards that were read since that many calls. */
