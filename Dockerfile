@@ -48,8 +48,7 @@ ENV NODE_ENV=production \
 WORKDIR /app
 USER 65532:65532
 EXPOSE 8443 8080
-# What NODE_OPTIONS may not hold. Left to itself a young generation often stays at its smallest, which
-# halves the rate of reviews. Without Maglev, the compiler in the middle, some 14 MiB less stay in memory;
-# TurboFan comes a little earlier for it, and reviews take no more processor time (docs/performance.md).
-ENTRYPOINT ["/usr/local/bin/node", "--min-semi-space-size=4", "--no-maglev", "--invocation-count-for-turbofan=800", "/app/dist/main.js"]
+# Left to itself a young generation often stays at its smallest, which halves the rate of reviews; not
+# allowed in NODE_OPTIONS.
+ENTRYPOINT ["/usr/local/bin/node", "--min-semi-space-size=4", "/app/dist/main.js"]
 CMD ["serve"]

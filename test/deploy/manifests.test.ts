@@ -383,8 +383,6 @@ describe('the image', () => {
     expect(JSON.parse(words)).toEqual([
       '/usr/local/bin/node',
       '--min-semi-space-size=4',
-      '--no-maglev',
-      '--invocation-count-for-turbofan=800',
       '/app/dist/main.js',
     ]);
   });
