@@ -61,7 +61,7 @@ export function lagWords({ lag, why }: PodRow): string {
   return lag < NOTABLE_LAG ? 'up to date' : `about ${roundly(lag)} behind`;
 }
 
-/** Two digits of it; `Intl.NumberFormat` would take some 7 MiB for its tables. */
+/** Two digits of it; the tables of `Intl.NumberFormat` would stay in memory. */
 function roundly(count: bigint): string {
   const unit = 10n ** BigInt(Math.max(0, String(count).length - 2));
   const rounded = ((count + unit / 2n) / unit) * unit;
