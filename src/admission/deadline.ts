@@ -7,6 +7,8 @@ export interface Deadline {
   remainingMs(): number;
   /** For one round of calls: at most a third of the whole, and never more than is left. */
   memberMs(): number;
+  /** For waiting before the first round: leaves enough for that one and another. */
+  patienceMs(): number;
   /** What `memberMs` gives while enough is left. */
   readonly fullMemberMs: number;
 }
@@ -17,5 +19,10 @@ export function deadlineFor(timeoutMs: number, arrivedAtMs: number, nowMs: () =>
   const endsAtMs = arrivedAtMs + allowedMs;
   const remainingMs = (): number => Math.max(0, endsAtMs - nowMs());
   const fullMemberMs = Math.min(MEMBER_LIMIT_MS, allowedMs / 3);
-  return { remainingMs, memberMs: () => Math.min(fullMemberMs, remainingMs()), fullMemberMs };
+  return {
+    remainingMs,
+    memberMs: () => Math.min(fullMemberMs, remainingMs()),
+    patienceMs: () => Math.max(0, remainingMs() - 2 * fullMemberMs),
+    fullMemberMs,
+  };
 }

@@ -248,7 +248,8 @@ class Hearing {
 
   async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation | 'again'> {
     const withinMs = this.#deadline.memberMs();
-    const answers = await cluster.etcd.ask(cluster.endpoints, withinMs);
+    const patienceMs = this.#deadline.patienceMs();
+    const answers = await cluster.etcd.ask(cluster.endpoints, withinMs, { patienceMs });
     const asked = { ...situation, answers };
     const view = viewIn(asked);
     // A round cut short by the deadline tells of the deadline, not of the members.

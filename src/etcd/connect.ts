@@ -12,6 +12,7 @@ import type { Outcome } from './failure.ts';
 import { AnswerReader } from './member-answer.ts';
 import { requestWindow } from './member-connection.ts';
 import { MemberConnections } from './member-connections.ts';
+import { Openings } from './openings.ts';
 import { EtcdRequestError } from './port.ts';
 import type {
   AskOptions,
@@ -31,9 +32,12 @@ export interface ConnectOptions {
   readonly clock?: Clock;
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
+  readonly openings?: Openings;
 }
 
 const IDLE_MS = 5 * 60_000;
+// All clusters take turns: what is scarce is the processor of this process.
+const OPENINGS = new Openings();
 // The leader keeps the request's deadline as well, and may say before us that it has passed.
 const TRANSFER_TIMED_OUT = 'request timed out, leader transfer took too long';
 // From the beginning of a look. Spares whoever watches a status a new connection each time, also where a
@@ -53,6 +57,7 @@ export function connectEtcd(
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
   readonly #keepContext: KeepContext | null;
+  readonly #openings: Openings;
   readonly #context: AskContext;
   readonly #connections: MemberConnections;
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
@@ -65,6 +70,7 @@ class Etcd3Cluster implements EtcdCluster {
   ) {
     this.#clock = options.clock ?? systemClock;
     this.#keepContext = options.keepContext ?? null;
+    this.#openings = options.openings ?? OPENINGS;
     this.#context = {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
@@ -80,12 +86,12 @@ class Etcd3Cluster implements EtcdCluster {
   ask(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    { keepWarm = true }: AskOptions = {},
+    { keepWarm = true, patienceMs = 0 }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
     this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
-    const key = keyOf(endpoints);
-    const rounds = this.#asks.get(key) ?? this.#add(this.#asks, key, this.#askKind(endpoints));
-    return rounds.join(withinMs);
+    return patienceMs === 0 || this.#areOpen(endpoints)
+      ? this.#ask(endpoints, withinMs)
+      : this.#askInTurn(endpoints, withinMs, patienceMs);
   }
 
   prove(
@@ -121,6 +127,30 @@ class Etcd3Cluster implements EtcdCluster {
     this.#connections.close();
   }
 
+  #ask(
+    endpoints: readonly MemberEndpoint[],
+    withinMs: number,
+  ): Promise<ReadonlyMap<string, Answer>> {
+    const key = keyOf(endpoints);
+    const rounds = this.#asks.get(key) ?? this.#add(this.#asks, key, this.#askKind(endpoints));
+    return rounds.join(withinMs);
+  }
+
+  async #askInTurn(
+    endpoints: readonly MemberEndpoint[],
+    withinMs: number,
+    patienceMs: number,
+  ): Promise<ReadonlyMap<string, Answer>> {
+    const turnIsOver = await this.#openings.turn(patienceMs, this.#clock);
+    // Somebody else who asked this cluster may have opened them meanwhile.
+    if (this.#areOpen(endpoints)) turnIsOver();
+    try {
+      return await this.#ask(endpoints, withinMs);
+    } finally {
+      turnIsOver();
+    }
+  }
+
   #askKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, Answer>> {
     return {
       begin: (untilMs) =>
@@ -141,6 +171,10 @@ class Etcd3Cluster implements EtcdCluster {
 
   #keep(endpoints: readonly MemberEndpoint[], keepMs: number): void {
     for (const endpoint of endpoints) this.#connections.use(endpoint, keepMs);
+  }
+
+  #areOpen(endpoints: readonly MemberEndpoint[]): boolean {
+    return endpoints.every((endpoint) => this.#connections.use(endpoint, 0)?.opened !== false);
   }
 
   /** Found anew for each round: a round may begin long after the one that it follows. */

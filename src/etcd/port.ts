@@ -27,6 +27,8 @@ export interface TlsSettings {
 export interface AskOptions {
   /** false: no review waits for it, so it does not keep the connections open. */
   readonly keepWarm?: boolean;
+  /** How long it may wait for its turn to open connections before withinMs begins, 0 unless given. */
+  readonly patienceMs?: number;
 }
 
 /** What the guard asks of one etcd cluster. No method rejects because of a member that fails. */

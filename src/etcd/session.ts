@@ -10,8 +10,14 @@ import { releaseEndedStreams } from './ended-streams.ts';
 
 releaseEndedStreams();
 
+interface Sockets {
+  readonly open: Set<Socket>;
+  /** Nothing is to stay open any more. */
+  over: boolean;
+}
+
 /** The sockets of the session on whose behalf the current code runs. */
-const socketsOfCurrent = new AsyncLocalStorage<Set<Socket>>();
+const socketsOfCurrent = new AsyncLocalStorage<Sockets>();
 
 subscribe('net.client.socket', (message) => {
   const sockets = socketsOfCurrent.getStore();
@@ -19,8 +25,11 @@ subscribe('net.client.socket', (message) => {
   if (typeof message !== 'object' || message === null || !('socket' in message)) return;
   const { socket } = message;
   if (!(socket instanceof Socket)) return;
-  sockets.add(socket);
-  socket.once('close', () => sockets.delete(socket));
+  sockets.open.add(socket);
+  socket.once('close', () => sockets.open.delete(socket));
+  // A client that is slow to connect may do so after it was closed. Not at once: the socket is told
+  // to connect only after this, and that would bring it back to life.
+  if (sockets.over) process.nextTick(() => socket.destroy());
 });
 
 // Long enough to say goodbye to a member that listens.
@@ -34,7 +43,7 @@ export class Session {
   readonly openedAtMs: number;
   readonly #client: Etcd3;
   readonly #clock: Clock;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets: Sockets = { open: new Set(), over: false };
   #requests = 0;
   #retired = false;
 
@@ -68,9 +77,9 @@ export class Session {
 
   #close(): void {
     this.#client.close();
-    if (this.#sockets.size === 0) return;
     this.#clock.afterIdle(GRACE_MS, () => {
-      for (const socket of this.#sockets) socket.destroy();
+      this.#sockets.over = true;
+      for (const socket of this.#sockets.open) socket.destroy();
     });
   }
 }

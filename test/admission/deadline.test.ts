@@ -40,6 +40,21 @@ describe('a deadline', () => {
     expect(deadline.remainingMs()).toBe(0);
   });
 
+  it.each([
+    { timeoutMs: 10_000, passedMs: 0, patienceMs: 5_500 },
+    { timeoutMs: 10_000, passedMs: 2_000, patienceMs: 3_500 },
+    { timeoutMs: 10_000, passedMs: 8_000, patienceMs: 0 },
+    { timeoutMs: 1_000, passedMs: 0, patienceMs: 300 },
+  ])(
+    'of $timeoutMs ms leaves $patienceMs for waiting after $passedMs, so that two rounds have their time',
+    ({ timeoutMs, passedMs, patienceMs }) => {
+      const time = clock(0);
+      const deadline = deadlineFor(timeoutMs, 0, time.now);
+      time.pass(passedMs);
+      expect(deadline.patienceMs()).toBeCloseTo(patienceMs);
+    },
+  );
+
   it('allows three rounds in a row even of a second', () => {
     const time = clock(0);
     const deadline = deadlineFor(1_000, 0, time.now);
