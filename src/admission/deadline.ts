@@ -7,8 +7,8 @@ export interface Deadline {
   remainingMs(): number;
   /** For one round of calls: at most a third of the whole, and never more than is left. */
   memberMs(): number;
-  /** For waiting before the first round: leaves enough for that one and another. */
-  patienceMs(): number;
+  /** What may be waited so that there is enough for that many rounds afterwards. */
+  patienceMs(rounds: number): number;
   /** What `memberMs` gives while enough is left. */
   readonly fullMemberMs: number;
 }
@@ -22,7 +22,7 @@ export function deadlineFor(timeoutMs: number, arrivedAtMs: number, nowMs: () =>
   return {
     remainingMs,
     memberMs: () => Math.min(fullMemberMs, remainingMs()),
-    patienceMs: () => Math.max(0, remainingMs() - 2 * fullMemberMs),
+    patienceMs: (rounds) => Math.max(0, remainingMs() - rounds * fullMemberMs),
     fullMemberMs,
   };
 }

@@ -238,7 +238,9 @@ class Hearing {
         return this.#ask(cluster, situation);
       case 'prove': {
         const asked = cluster.endpoints.filter(({ pod }) => step.pods.includes(pod));
-        const proof = await cluster.etcd.prove(asked, this.#deadline.memberMs());
+        const proof = await cluster.etcd.prove(asked, this.#deadline.memberMs(), {
+          patienceMs: this.#deadline.patienceMs(1),
+        });
         return { ...situation, proof };
       }
       case 'handOff':
@@ -248,7 +250,8 @@ class Hearing {
 
   async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation | 'again'> {
     const withinMs = this.#deadline.memberMs();
-    const patienceMs = this.#deadline.patienceMs();
+    // Its own round, and one that proves what it says.
+    const patienceMs = this.#deadline.patienceMs(2);
     const answers = await cluster.etcd.ask(cluster.endpoints, withinMs, { patienceMs });
     const asked = { ...situation, answers };
     const view = viewIn(asked);

@@ -12,7 +12,8 @@ import type { Outcome } from './failure.ts';
 import { AnswerReader } from './member-answer.ts';
 import { requestWindow } from './member-connection.ts';
 import { MemberConnections } from './member-connections.ts';
-import { Openings } from './openings.ts';
+import { Turns } from './turns.ts';
+import type { ClusterTurns } from './turns.ts';
 import { EtcdRequestError } from './port.ts';
 import type {
   AskOptions,
@@ -20,6 +21,7 @@ import type {
   EtcdCluster,
   EtcdRequestObserver,
   MemberEndpoint,
+  ProveOptions,
 } from './port.ts';
 import { proofRound } from './proof-round.ts';
 import { moveLeaderTo } from './requests.ts';
@@ -32,12 +34,12 @@ export interface ConnectOptions {
   readonly clock?: Clock;
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
-  readonly openings?: Openings;
+  readonly turns?: Turns;
 }
 
 const IDLE_MS = 5 * 60_000;
 // All clusters take turns: what is scarce is the processor of this process.
-const OPENINGS = new Openings();
+const TURNS = new Turns();
 // The leader keeps the request's deadline as well, and may say before us that it has passed.
 const TRANSFER_TIMED_OUT = 'request timed out, leader transfer took too long';
 // From the beginning of a look. Spares whoever watches a status a new connection each time, also where a
@@ -57,7 +59,7 @@ export function connectEtcd(
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
   readonly #keepContext: KeepContext | null;
-  readonly #openings: Openings;
+  readonly #turns: ClusterTurns;
   readonly #context: AskContext;
   readonly #connections: MemberConnections;
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
@@ -70,7 +72,7 @@ class Etcd3Cluster implements EtcdCluster {
   ) {
     this.#clock = options.clock ?? systemClock;
     this.#keepContext = options.keepContext ?? null;
-    this.#openings = options.openings ?? OPENINGS;
+    this.#turns = (options.turns ?? TURNS).ofCluster(this.#clock);
     this.#context = {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
@@ -89,20 +91,20 @@ class Etcd3Cluster implements EtcdCluster {
     { keepWarm = true, patienceMs = 0 }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
     this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
-    return patienceMs === 0 || this.#areOpen(endpoints)
-      ? this.#ask(endpoints, withinMs)
-      : this.#askInTurn(endpoints, withinMs, patienceMs);
+    const join = () =>
+      this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
+    return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
   }
 
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
+    { patienceMs = 0 }: ProveOptions = {},
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
     this.#keep(endpoints, IDLE_MS);
-    const key = keyOf(endpoints);
-    const rounds =
-      this.#proofs.get(key) ?? this.#add(this.#proofs, key, this.#proofKind(endpoints));
-    return rounds.join(withinMs);
+    const join = () =>
+      this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
+    return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
   }
 
   async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
@@ -127,30 +129,6 @@ class Etcd3Cluster implements EtcdCluster {
     this.#connections.close();
   }
 
-  #ask(
-    endpoints: readonly MemberEndpoint[],
-    withinMs: number,
-  ): Promise<ReadonlyMap<string, Answer>> {
-    const key = keyOf(endpoints);
-    const rounds = this.#asks.get(key) ?? this.#add(this.#asks, key, this.#askKind(endpoints));
-    return rounds.join(withinMs);
-  }
-
-  async #askInTurn(
-    endpoints: readonly MemberEndpoint[],
-    withinMs: number,
-    patienceMs: number,
-  ): Promise<ReadonlyMap<string, Answer>> {
-    const turnIsOver = await this.#openings.turn(patienceMs, this.#clock);
-    // Somebody else who asked this cluster may have opened them meanwhile.
-    if (this.#areOpen(endpoints)) turnIsOver();
-    try {
-      return await this.#ask(endpoints, withinMs);
-    } finally {
-      turnIsOver();
-    }
-  }
-
   #askKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, Answer>> {
     return {
       begin: (untilMs) =>
@@ -173,10 +151,6 @@ class Etcd3Cluster implements EtcdCluster {
     for (const endpoint of endpoints) this.#connections.use(endpoint, keepMs);
   }
 
-  #areOpen(endpoints: readonly MemberEndpoint[]): boolean {
-    return endpoints.every((endpoint) => this.#connections.use(endpoint, 0)?.opened !== false);
-  }
-
   /** Found anew for each round: a round may begin long after the one that it follows. */
   #members(endpoints: readonly MemberEndpoint[]): readonly AskedMember[] {
     return endpoints.map((endpoint) => ({
@@ -185,16 +159,21 @@ class Etcd3Cluster implements EtcdCluster {
     }));
   }
 
-  #add<T>(
-    roundsByKey: Map<string, SharedRounds<T>>,
-    key: string,
-    kind: RoundKind<T>,
+  #roundsOf<T>(
+    kept: Map<string, SharedRounds<T>>,
+    endpoints: readonly MemberEndpoint[],
+    kindOf: (endpoints: readonly MemberEndpoint[]) => RoundKind<T>,
   ): SharedRounds<T> {
+    const key = keyOf(endpoints);
+    const known = kept.get(key);
+    if (known !== undefined) return known;
     // Pods come and go; what nobody waits for needs no keeping.
-    for (const [other, rounds] of roundsByKey) if (rounds.idle) roundsByKey.delete(other);
-    const rounds = new SharedRounds(kind, this.#clock, { keepContext: this.#keepContext });
-    roundsByKey.set(key, rounds);
-    return rounds;
+    for (const [other, rounds] of kept) if (rounds.idle) kept.delete(other);
+    const made = new SharedRounds(kindOf(endpoints), this.#clock, {
+      keepContext: this.#keepContext,
+    });
+    kept.set(key, made);
+    return made;
   }
 
   /** grpc-js keeps deadlines, but a name that is being looked up has none. */

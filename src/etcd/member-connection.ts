@@ -74,11 +74,6 @@ export class MemberConnection {
     return this.#opening !== null;
   }
 
-  /** The next request need not make a connection first. */
-  get opened(): boolean {
-    return this.#session !== null;
-  }
-
   /** Never rejects; may outlive the window only while a name is being looked up. */
   async request<T>(
     request: MemberRequest<T>,

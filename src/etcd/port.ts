@@ -23,12 +23,16 @@ export interface TlsSettings {
   readonly serverName: string | null;
 }
 
+/** How long a round may wait before it begins. */
+export interface ProveOptions {
+  /** For its turn, if rounds at many clusters are wanted at once; withinMs begins after it. 0: it begins at once. */
+  readonly patienceMs?: number;
+}
+
 /** Whom an `ask` is for. */
-export interface AskOptions {
+export interface AskOptions extends ProveOptions {
   /** false: no review waits for it, so it does not keep the connections open. */
   readonly keepWarm?: boolean;
-  /** How long it may wait for its turn to open connections before withinMs begins, 0 unless given. */
-  readonly patienceMs?: number;
 }
 
 /** What the guard asks of one etcd cluster. No method rejects because of a member that fails. */
@@ -48,6 +52,7 @@ export interface EtcdCluster {
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
+    options?: ProveOptions,
   ): Promise<ReadonlyMap<string, ProofAnswer>>;
 
   /** Sent to the leader's own endpoint; rejects with an EtcdRequestError. */

@@ -169,7 +169,7 @@ function lazily(connect: () => EtcdCluster): EtcdCluster {
   const cluster = (): EtcdCluster => (made ??= connect());
   return {
     ask: (endpoints, withinMs, options) => cluster().ask(endpoints, withinMs, options),
-    prove: (endpoints, withinMs) => cluster().prove(endpoints, withinMs),
+    prove: (endpoints, withinMs, options) => cluster().prove(endpoints, withinMs, options),
     moveLeader: (leader, to, withinMs) => cluster().moveLeader(leader, to, withinMs),
     close: () => made?.close(),
   };

@@ -19,13 +19,17 @@ export class Slots {
     }
   }
 
+  /** Takes one if there is one now. */
+  tryTake(): boolean {
+    if (this.#free === 0) return false;
+    this.#free -= 1;
+    return true;
+  }
+
   /** Rejects with the signal's reason, and then nothing has been taken. */
   async take(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return;
-    }
+    if (this.tryTake()) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);
     const forget = onAbort(signal === undefined ? [] : [signal], (reason) => {

@@ -11,10 +11,10 @@ export function tracedEtcd(cluster: EtcdCluster, tracing: Tracing): EtcdCluster 
         (answers) =>
           round(answers.size, [...answers.values()].filter(({ kind }) => kind === 'status').length),
       ),
-    prove: (endpoints, withinMs) =>
+    prove: (endpoints, withinMs, options) =>
       tracing.part(
         'etcd prove',
-        () => cluster.prove(endpoints, withinMs),
+        () => cluster.prove(endpoints, withinMs, options),
         (answers) =>
           round(answers.size, [...answers.values()].filter(({ served }) => served).length),
       ),

@@ -1,0 +1,72 @@
+import type { Clock } from '../sharing/clock.ts';
+import { Slots } from '../sharing/slots.ts';
+
+// A round takes milliseconds of processor time, and some ten where connections have to be opened.
+// Of hundreds that begin at once, all would hear the members' answers too late.
+const AT_ONCE = 32;
+// Whoever is waited for takes no processor time, so that nobody else need wait for it.
+const HOLD_MS = 250;
+
+/** Lets rounds at a few clusters at a time begin, in the order in which they were asked for. */
+export class Turns {
+  readonly #slots = new Slots(AT_ONCE);
+
+  ofCluster(clock: Clock): ClusterTurns {
+    return new ClusterTurns(this.#slots, clock);
+  }
+}
+
+/** The turns of one cluster: whoever asks it while it has one, has it too, as rounds are shared. */
+export class ClusterTurns {
+  readonly #slots: Slots;
+  readonly #clock: Clock;
+  #running = 0;
+  #release: () => void = () => undefined;
+
+  constructor(slots: Slots, clock: Clock) {
+    this.#slots = slots;
+    this.#clock = clock;
+  }
+
+  /** Begins the work when its turn has come, at the latest after that many milliseconds. */
+  run<T>(work: () => Promise<T>, patienceMs: number): Promise<T> {
+    if (this.#running > 0) return this.#carryOut(work);
+    if (!this.#slots.tryTake()) return this.#await(work, patienceMs);
+    this.#hold();
+    return this.#carryOut(work);
+  }
+
+  async #await<T>(work: () => Promise<T>, patienceMs: number): Promise<T> {
+    const patience = new AbortController();
+    const cancel = this.#clock.after(patienceMs, () => patience.abort());
+    try {
+      await this.#slots.take(patience.signal);
+      if (this.#running > 0) this.#slots.release();
+      else this.#hold();
+    } catch {
+      // Out of patience.
+    } finally {
+      cancel();
+    }
+    return this.#carryOut(work);
+  }
+
+  async #carryOut<T>(work: () => Promise<T>): Promise<T> {
+    this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) this.#release();
+    }
+  }
+
+  #hold(): void {
+    const cancel = this.#clock.afterIdle(HOLD_MS, () => this.#release());
+    this.#release = () => {
+      cancel();
+      this.#release = () => undefined;
+      this.#slots.release();
+    };
+  }
+}
