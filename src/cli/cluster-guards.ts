@@ -18,6 +18,7 @@ import {
   type Scope,
   type Unprotected,
 } from '../kubernetes/guards/protection.ts';
+import { askedOnceMore } from './ask-once-more.ts';
 import { UsageError } from './backend.ts';
 import { UNOBSERVED } from './guards.ts';
 import type { Surroundings } from './streams.ts';
@@ -45,7 +46,7 @@ export async function openClusterGuards(
   const api = await connect(await accessFor(config, environment));
   const reader = new ClusterReader({
     api,
-    connect: (settings) => connectEtcd(settings, UNOBSERVED),
+    connect: (settings) => askedOnceMore(connectEtcd(settings, UNOBSERVED)),
     nowMs: () => Date.now(),
     viewed: () => undefined,
   });

@@ -1,0 +1,43 @@
+import type { EtcdCluster } from '../etcd/port.ts';
+
+/** Milliseconds that this process has not spent waiting, by a clock of its own; only differences mean anything. */
+type ActiveMs = () => number;
+
+const activeOfThisProcess: ActiveMs = () => performance.eventLoopUtilization().active;
+
+/**
+ * The same cluster, asked once more where somebody was silent while this process itself was busy for half of
+ * the time or longer: a command has only just started, and on a crowded machine that takes seconds, which
+ * would be taken for a silence of the members.
+ */
+export function askedOnceMore(
+  etcd: EtcdCluster,
+  activeMs: ActiveMs = activeOfThisProcess,
+): EtcdCluster {
+  const withPatience = async <T>(
+    withinMs: number,
+    ask: () => Promise<ReadonlyMap<string, T>>,
+    isSilent: (answer: T) => boolean,
+  ): Promise<ReadonlyMap<string, T>> => {
+    const sinceMs = activeMs();
+    const answers = await ask();
+    const wasBusy = activeMs() - sinceMs >= withinMs / 2;
+    return wasBusy && [...answers.values()].some(isSilent) ? ask() : answers;
+  };
+  return {
+    ask: (endpoints, withinMs, options) =>
+      withPatience(
+        withinMs,
+        () => etcd.ask(endpoints, withinMs, options),
+        ({ kind }) => kind === 'silent',
+      ),
+    prove: (endpoints, withinMs, options) =>
+      withPatience(
+        withinMs,
+        () => etcd.prove(endpoints, withinMs, options),
+        ({ served, after }) => !served || after === null,
+      ),
+    moveLeader: (leader, to, withinMs) => etcd.moveLeader(leader, to, withinMs),
+    close: () => etcd.close(),
+  };
+}
