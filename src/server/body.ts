@@ -11,8 +11,8 @@ export type Body =
 interface Tenant {
   // No accessor: V8 makes a hidden class in the old generation for each object with a getter of its
   // own, which keeps the closure, and with it the whole request, until that is collected.
-  readonly held: () => number;
-  readonly evict: () => void;
+  held(): number;
+  evict(): void;
 }
 
 /**
@@ -60,76 +60,95 @@ export function readBody(
 ): void {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > limit) {
-    done({ kind: 'too-large' });
+    done(TOO_LARGE);
     return;
   }
-  const collected = new Collected(announced);
-  let ended = false;
-  const tenant: Tenant = {
-    held: () => collected.capacity,
-    evict: () => end({ kind: 'no-room' }),
-  };
-  function end(body: Body): void {
-    if (ended) return;
-    ended = true;
-    request.off('data', collect);
-    room.leave(tenant);
-    // The request outlives its body for as long as etcd is waited for.
-    collected.clear();
-    done(body);
-  }
-  function collect(chunk: Buffer): void {
-    const before = collected.capacity;
-    collected.add(chunk);
-    room.grow(collected.capacity - before);
-    if (collected.size > limit) end({ kind: 'too-large' });
-  }
-  room.enter(tenant);
-  request.on('data', collect);
-  request.on('end', () => end({ kind: 'complete', bytes: collected.bytes }));
-  request.on('error', () => end({ kind: 'gone' }));
-  request.on('close', () => end({ kind: 'gone' }));
+  const reception = new Reception({ announced, limit, room, done });
+  const gone = (): void => reception.end(GONE);
+  request.on('data', (chunk: Buffer) => reception.add(chunk));
+  request.on('end', () => reception.complete());
+  request.on('error', gone);
+  request.on('close', gone);
 }
+
+interface Receiving {
+  readonly announced: number;
+  readonly limit: number;
+  readonly room: BodyRoom;
+  readonly done: (body: Body) => void;
+}
+
+// Each Buffer.alloc(0) is a buffer of its own, for the garbage collector too.
+const NO_BYTES = Buffer.alloc(0);
+const GONE: Body = { kind: 'gone' };
+const NO_ROOM: Body = { kind: 'no-room' };
+const TOO_LARGE: Body = { kind: 'too-large' };
 
 // Of what a sender only announces; room for more is made when it comes.
 const MOST_IN_ADVANCE = 1024 * 1024;
 
-/** One buffer that grows: a chunk of one byte, kept as it comes, would take a hundred times as much. */
-class Collected {
-  readonly #inAdvance: number;
-  #buffer: Buffer = Buffer.alloc(0);
-  size = 0;
+/** A body in one buffer that grows: a chunk of one byte, kept as it comes, would take a hundred times as much. */
+class Reception implements Tenant {
+  readonly #receiving: Receiving;
+  #buffer: Buffer = NO_BYTES;
+  #size = 0;
+  #ended = false;
 
-  constructor(announced: number) {
-    this.#inAdvance = Math.min(announced, MOST_IN_ADVANCE);
+  constructor(receiving: Receiving) {
+    this.#receiving = receiving;
+    receiving.room.enter(this);
   }
 
-  get capacity(): number {
+  held(): number {
     return this.#buffer.length;
   }
 
-  get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.size);
+  evict(): void {
+    this.end(NO_ROOM);
   }
 
   add(chunk: Buffer): void {
-    const size = this.size + chunk.length;
-    if (this.size === 0) {
-      this.#buffer = chunk;
-    } else if (size > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(size <= this.#inAdvance ? this.#inAdvance : 2 * size);
-      this.bytes.copy(larger);
-      chunk.copy(larger, this.size);
-      this.#buffer = larger;
-    } else {
-      chunk.copy(this.#buffer, this.size);
-    }
-    this.size = size;
+    if (this.#ended) return;
+    const { limit, room } = this.#receiving;
+    const before = this.held();
+    this.#append(chunk);
+    room.grow(this.held() - before);
+    if (this.#size > limit) this.end(TOO_LARGE);
   }
 
-  clear(): void {
-    this.#buffer = Buffer.alloc(0);
-    this.size = 0;
+  complete(): void {
+    this.end({ kind: 'complete', bytes: this.#bytes() });
+  }
+
+  /** Whatever ends it first; the rest of what is sent goes nowhere. */
+  end(body: Body): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#receiving.room.leave(this);
+    // The request outlives its body for as long as etcd is waited for.
+    this.#buffer = NO_BYTES;
+    this.#receiving.done(body);
+  }
+
+  #append(chunk: Buffer): void {
+    const size = this.#size + chunk.length;
+    if (this.#size === 0) {
+      this.#buffer = chunk;
+    } else if (size > this.#buffer.length) {
+      const inAdvance = Math.min(this.#receiving.announced, MOST_IN_ADVANCE);
+      const larger = Buffer.allocUnsafeSlow(size <= inAdvance ? inAdvance : 2 * size);
+      this.#bytes().copy(larger);
+      chunk.copy(larger, this.#size);
+      this.#buffer = larger;
+    } else {
+      chunk.copy(this.#buffer, this.#size);
+    }
+    this.#size = size;
+  }
+
+  #bytes(): Buffer {
+    const { length } = this.#buffer;
+    return this.#size === length ? this.#buffer : this.#buffer.subarray(0, this.#size);
   }
 }
 
