@@ -35,10 +35,13 @@ export function nonEmpty(value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? value : null;
 }
 
-/** The strings among an object's values; without a prototype, so that `__proto__` is just a label. */
+/** What has it as its prototype inherits no key; V8 keeps what has none at all as a hash table of 1 KB. */
+const NO_KEYS: object = Object.freeze(Object.create(null));
+
+/** The strings among an object's values; no key is inherited, so that `__proto__` is just a label. */
 export function stringsOf(value: unknown): Readonly<Record<string, string>> {
   const source = recordOf(value);
-  const strings: Record<string, string> = Object.create(null);
+  const strings: Record<string, string> = Object.create(NO_KEYS);
   for (const key of Object.keys(source)) {
     const text = source[key];
     if (typeof text === 'string') strings[key] = text;

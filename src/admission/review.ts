@@ -39,7 +39,7 @@ export interface EmptyDirMount {
 
 /**
  * The parts of a pod that a decision reads, each of the expected type whatever the source held.
- * `labels` and `annotations` have no prototype, so no key finds an inherited value.
+ * `labels` and `annotations` inherit nothing, so no key finds a value that is not theirs.
  */
 export interface PodSnapshot {
   readonly namespace: string;
@@ -238,13 +238,10 @@ function emptyDirMountsOf(
   volumes: readonly unknown[],
   containers: readonly unknown[],
 ): readonly EmptyDirMount[] {
-  const emptyDirs = new Set<string>();
-  for (const entry of volumes) {
-    const volume = recordOf(entry);
-    if (asRecord(volume['emptyDir']) !== null) emptyDirs.add(stringOf(volume['name']));
-  }
-  if (emptyDirs.size === 0) return [];
-  return containers.flatMap((container) => mountsOf(recordOf(container), emptyDirs));
+  const emptyDirs = volumes.map(recordOf).filter(({ emptyDir }) => asRecord(emptyDir) !== null);
+  if (emptyDirs.length === 0) return [];
+  const names = new Set(emptyDirs.map(({ name }) => stringOf(name)));
+  return containers.flatMap((container) => mountsOf(recordOf(container), names));
 }
 
 function mountsOf(container: Json, emptyDirs: ReadonlySet<string>): EmptyDirMount[] {

@@ -44,6 +44,7 @@ export function factsOfPod(pod: PodSnapshot, memberPort: number | null): TargetF
 }
 
 function keepsDataOnEmptyDir(pod: PodSnapshot, memberPort: number | null): boolean {
+  if (pod.emptyDirMounts.length === 0) return false;
   const declaring = pod.containers.filter(
     ({ ports }) => memberPort !== null && ports.includes(memberPort),
   );
