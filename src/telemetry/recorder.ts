@@ -79,7 +79,12 @@ export class Recorder implements EtcdRequestObserver {
   readonly #registry = new Registry();
 
   readonly #monotonicMs: () => number;
-  readonly #requests = this.#counter(METRICS.requests);
+  readonly #requests = new Counter({
+    ...this.#described(METRICS.requests),
+    collect: () => this.#countUnguarded(),
+  });
+  /** Reviews since the last scrape that no guard selects, but for dry runs. */
+  readonly #unguarded: Record<Operation, number> = { delete: 0, eviction: 0 };
   readonly #denials = this.#counter(METRICS.denials);
   readonly #duration = this.#histogram(METRICS.duration);
   readonly #etcdDuration = this.#histogram(METRICS.etcdDuration);
@@ -220,8 +225,12 @@ export class Recorder implements EtcdRequestObserver {
     const { operation, decision, reason, dryRun } = record;
     const { namespace, guard } = record.guard;
     this.#reviewsInFlight -= 1;
-    this.#requests.inc({ operation, decision, reason, namespace, guard, dry_run: `${dryRun}` });
     if (operation !== '') this.#duration.observe({ operation, decision }, record.seconds);
+    if (operation !== '' && reason === 'NotGuarded' && !dryRun) {
+      this.#unguarded[operation] += 1;
+      return;
+    }
+    this.#requests.inc({ operation, decision, reason, namespace, guard, dry_run: `${dryRun}` });
     if (dryRun) return;
     if (decision === 'deny') this.#denials.inc({ operation, reason, namespace, guard });
     if (reason === 'BreakGlass') this.#breakGlass.inc({ namespace, guard });
@@ -273,6 +282,15 @@ export class Recorder implements EtcdRequestObserver {
 
   reloadFailed(file: WatchedFile): void {
     this.#reloadFailures.inc({ file });
+  }
+
+  /** Most reviews of a cluster are such, and prom-client checks and joins all labels at each call. */
+  #countUnguarded(): void {
+    for (const operation of OPERATIONS) {
+      const labels = { ...NO_GUARD, operation, decision: 'allow', reason: 'NotGuarded' } as const;
+      this.#requests.inc({ ...labels, dry_run: 'false' }, this.#unguarded[operation]);
+      this.#unguarded[operation] = 0;
+    }
   }
 
   #createKnownSeries(): void {

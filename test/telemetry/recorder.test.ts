@@ -70,6 +70,18 @@ function refuse(guard: typeof GUARD): void {
   });
 }
 
+function allowUnguarded(operation: 'delete' | 'eviction', dryRun: boolean): void {
+  recorder.reviewStarted();
+  recorder.reviewEnded({
+    operation,
+    decision: 'allow',
+    reason: 'NotGuarded',
+    guard: { namespace: '', guard: '' },
+    dryRun,
+    seconds: 0.0005,
+  });
+}
+
 describe('the metrics', () => {
   test('that are described are all there, under their own type and help, and no others', async () => {
     recorder.readAtScrape(() => [{ ...GUARD, reservations: 1, pods: 3 }]);
@@ -93,6 +105,36 @@ describe('the metrics', () => {
     const after = await lines('etcdguard_');
     expect(namesOf(after).filter((name) => !namesOf(created).includes(name))).toEqual([
       'etcdguard_admission_requests_total{operation="delete",decision="deny",reason="QuorumAtRisk",namespace="default",guard="etcd",dry_run="false"}',
+    ]);
+  });
+
+  test('count reviews that no guard selects from scrape to scrape, and dry runs of their own', async () => {
+    const unguarded = async (): Promise<readonly string[]> => {
+      const all = await lines('etcdguard_admission_requests_total{');
+      const some = all.filter((line) => line.includes('reason="NotGuarded"'));
+      return some.map((line) => {
+        const [, operation] = /[{,]operation="(\w+)"/.exec(line) ?? [];
+        const [, dryRun, count] = /dry_run="(\w+)".*} (\d+)$/.exec(line) ?? [];
+        return `${operation} ${dryRun} ${count}`;
+      });
+    };
+    expect(await unguarded()).toEqual(['delete false 0', 'eviction false 0']);
+    allowUnguarded('delete', false);
+    allowUnguarded('delete', false);
+    expect(await unguarded()).toEqual(['delete false 2', 'eviction false 0']);
+    allowUnguarded('eviction', true);
+    allowUnguarded('delete', false);
+    const after = ['delete false 3', 'eviction false 0', 'eviction true 1'];
+    expect(await unguarded()).toEqual(after);
+    expect(await unguarded()).toEqual(after);
+    expect(await lines('etcdguard_admission_duration_seconds_count{')).toEqual(
+      expect.arrayContaining([
+        'etcdguard_admission_duration_seconds_count{operation="delete",decision="allow"} 3',
+        'etcdguard_admission_duration_seconds_count{operation="eviction",decision="allow"} 1',
+      ]),
+    );
+    expect(await lines('etcdguard_admission_requests_in_flight')).toEqual([
+      'etcdguard_admission_requests_in_flight 0',
     ]);
   });
 
