@@ -111,35 +111,43 @@ function conclude(
   judgement: Judgement,
   context: AdmitContext,
 ): Reply {
+  const answered = reply(respond(asked, request, judgement));
   account(request, judgement, at, context);
-  return reply(respond(asked, request, judgement));
+  return answered;
 }
 
 function fail({ asked, request, at }: Review, error: unknown, context: AdmitContext): Reply {
-  accountFailure(request, error, at, context);
+  accountFailure(request, at, context);
   const message = error instanceof GuardSourceError ? error.message : OUR_FAILURE;
   const failed = { guard: null, decision: 'error', reason: 'InternalError', message } as const;
-  context.keepDecision?.({ ...whatOf(request), ...failed });
-  tell(announcementOfFailure(request, message), context);
+  tell(context, () => {
+    context.log.error({ ...described(request), err: error }, 'could not decide');
+    context.keepDecision?.({ ...whatOf(request), ...failed });
+    announceAll(announcementOfFailure(request, message), context);
+  });
   return reply(errored(asked, message));
 }
 
 function respond(asked: Asked, request: GuardedRequest, judgement: Judgement): ReviewAnswer {
   const { verdict, guard } = judgement;
-  const audit: AuditNotes = {
-    decision: verdict.kind,
-    reason: verdict.reason,
-    ...(guard && { guard: `${guard.namespace}/${guard.name}` }),
-    ...(verdict.member && { member: verdict.member }),
-  };
-  const notes = { warnings: verdict.warnings, ...(guard && { audit }) };
-  if (verdict.kind === 'allow') {
-    const noticed = guard !== null && request.dryRun;
-    const notice = noticed ? [dryRunNotice(request.name, verdict.reason)] : [];
-    return allowed(asked, { ...notes, warnings: [...notice, ...verdict.warnings] });
+  const { warnings } = verdict;
+  const notes = guard === null ? { warnings } : { warnings, audit: auditOf(verdict, guard) };
+  if (verdict.kind === 'deny') {
+    const operation = request.subject.kind;
+    return denied(asked, { operation, message: verdict.message, ...notes });
   }
-  const operation = request.subject.kind;
-  return denied(asked, { operation, message: verdict.message, ...notes });
+  if (guard === null || !request.dryRun) return allowed(asked, notes);
+  const notice = dryRunNotice(request.name, verdict.reason);
+  return allowed(asked, { ...notes, warnings: [notice, ...warnings] });
+}
+
+function auditOf({ kind, reason, member }: Judgement['verdict'], guard: Guard): AuditNotes {
+  return {
+    decision: kind,
+    reason,
+    guard: `${guard.namespace}/${guard.name}`,
+    ...(member && { member }),
+  };
 }
 
 function account(
@@ -148,10 +156,11 @@ function account(
   at: ReviewContext,
   context: AdmitContext,
 ): void {
-  const { recorder, log, monotonicMs } = context;
+  const { recorder, monotonicMs } = context;
   const { verdict, guard } = judgement;
   const durationMs = monotonicMs() - at.arrivedAtMs;
   const labels = labelsOf(guard);
+  const outcome = handOffOutcome(request, judgement);
   const { kind: decision, reason } = verdict;
   recorder.reviewEnded({
     operation: request.subject.kind,
@@ -161,9 +170,20 @@ function account(
     dryRun: request.dryRun,
     seconds: durationMs / 1000,
   });
-  const outcome = handOffOutcome(request, judgement);
   if (outcome !== null) recorder.handOff(labels, outcome);
+  tell(context, () => report(request, judgement, { outcome, durationMs }, context));
+}
+
+function report(
+  request: GuardedRequest,
+  judgement: Judgement,
+  { outcome, durationMs }: { readonly outcome: HandOffOutcome | null; readonly durationMs: number },
+  context: AdmitContext,
+): void {
+  const { log } = context;
+  const { verdict, guard } = judgement;
   if (guard === null && !log.isLevelEnabled('debug')) return;
+  const { kind: decision, reason, message } = verdict;
   const line = {
     ...described(request),
     guard: guard === null ? null : `${guard.namespace}/${guard.name}`,
@@ -179,18 +199,25 @@ function account(
     return;
   }
   log.info(line, 'decided');
-  const { message } = verdict;
   context.keepDecision?.({ ...whatOf(request), guard, decision, reason, message });
-  tell(announcementsOf(request, judgement, outcome), context);
+  announceAll(announcementsOf(request, judgement, outcome), context);
 }
 
-/** Whatever comes of it: the answer is decided, and stays. */
-function tell(told: readonly Announcement[], { announce, log }: AdmitContext): void {
+/** Whatever comes of it: the review is answered and counted, and stays so. */
+function tell({ log }: AdmitContext, telling: () => void): void {
   try {
-    for (const one of told) announce(one);
+    telling();
   } catch (error) {
-    log.error({ err: error }, 'could not announce a decision');
+    try {
+      log.error({ err: error }, 'could not announce a decision');
+    } catch {
+      // Nobody is left to be told.
+    }
   }
+}
+
+function announceAll(told: readonly Announcement[], { announce }: AdmitContext): void {
+  for (const one of told) announce(one);
 }
 
 /** Whoever reads the log after the caller has gone should not have to guess. */
@@ -212,9 +239,8 @@ function handOffOutcome(
 
 function accountFailure(
   request: GuardedRequest,
-  error: unknown,
   at: ReviewContext,
-  { recorder, log, monotonicMs }: AdmitContext,
+  { recorder, monotonicMs }: AdmitContext,
 ): void {
   const durationMs = monotonicMs() - at.arrivedAtMs;
   recorder.reviewEnded({
@@ -225,7 +251,6 @@ function accountFailure(
     dryRun: request.dryRun,
     seconds: durationMs / 1000,
   });
-  log.error({ ...described(request), err: error }, 'could not decide');
 }
 
 function whatOf({
