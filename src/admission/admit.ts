@@ -156,7 +156,7 @@ function account(
   at: ReviewContext,
   context: AdmitContext,
 ): void {
-  const { recorder, monotonicMs } = context;
+  const { recorder, log, monotonicMs } = context;
   const { verdict, guard } = judgement;
   const durationMs = monotonicMs() - at.arrivedAtMs;
   const labels = labelsOf(guard);
@@ -171,6 +171,7 @@ function account(
     seconds: durationMs / 1000,
   });
   if (outcome !== null) recorder.handOff(labels, outcome);
+  if (guard === null && !log.isLevelEnabled('debug')) return;
   tell(context, () => report(request, judgement, { outcome, durationMs }, context));
 }
 
@@ -182,7 +183,6 @@ function report(
 ): void {
   const { log } = context;
   const { verdict, guard } = judgement;
-  if (guard === null && !log.isLevelEnabled('debug')) return;
   const { kind: decision, reason, message } = verdict;
   const line = {
     ...described(request),

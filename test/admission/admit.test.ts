@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createReviewHandler } from '../../src/admission/admit.ts';
+import { createReviewHandler, type AdmitContext } from '../../src/admission/admit.ts';
 import { GuardSourceError, type GuardSource } from '../../src/admission/guard-source.ts';
 import type { ReviewContext } from '../../src/admission/review.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
@@ -23,11 +23,15 @@ const ALLOWED = { allowed: true };
 const REFUSED = { allowed: false, status: { code: 403 } };
 const FAILED = { allowed: false, status: { code: 500, message: away.message } };
 
+function broken(): never {
+  throw new Error('nobody takes it');
+}
+
 function arrived(): ReviewContext {
   return { timeoutMs: 2_000, arrivedAtMs: performance.now() };
 }
 
-function handlerOf(guards: GuardSource) {
+function handlerOf(guards: GuardSource, ports: Partial<AdmitContext> = {}) {
   const recorder = new Recorder('test');
   const handle = createReviewHandler({
     guards,
@@ -36,6 +40,7 @@ function handlerOf(guards: GuardSource) {
     announce: () => undefined,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
+    ...ports,
   });
   return { handle, recorder };
 }
@@ -64,6 +69,23 @@ describe('a review', () => {
     expect(await answer).toMatchObject({ status: 200, body: { response } });
     expect(await sumOf(recorder, ANSWERED)).toBe(1);
     expect(await sumOf(recorder, IN_FLIGHT)).toBe(0);
+  });
+
+  it.each<[string, Partial<AdmitContext>]>([
+    ['is not kept', { keepDecision: broken }],
+    ['is not announced', { announce: broken }],
+    ['is not logged', { log: createLogger('info', { write: broken }) }],
+  ])('whose answer %s is answered all the same, and counted once', async (_what, ports) => {
+    for (const [source, response] of [
+      [files, REFUSED],
+      [throwing, FAILED],
+    ] as const) {
+      const { handle, recorder } = handlerOf(source, ports);
+      const answer = await handle(deleteReview('etcd-0'), arrived());
+      expect(answer).toMatchObject({ status: 200, body: { response } });
+      expect(await sumOf(recorder, ANSWERED)).toBe(1);
+      expect(await sumOf(recorder, IN_FLIGHT)).toBe(0);
+    }
   });
 
   it('is in flight while it waits', async () => {
