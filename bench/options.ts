@@ -55,7 +55,7 @@ const FULL: Lengths = {
   clusterGuards: [1, 100, 1_000, 5_000],
   steadyMs: 60_000,
   members: [1, 3, 5, 7],
-  reservations: 256,
+  reservations: 128,
   deletes: 300,
   hangs: 5,
   profileMs: 20_000,

@@ -28,10 +28,12 @@ interface Figures {
  */
 export async function reserved(bench: Bench): Promise<PartResult> {
   const stage = await bench.stage();
-  const { reservations: count } = bench.options.lengths;
-  const source = ['--guards', await writeGuards(stage.directory, stage.etcd, count)];
+  const { reservations } = bench.options.lengths;
+  const source = ['--guards', await writeGuards(stage.directory, stage.etcd, 2 * reservations)];
   const measured: Figures[] = [];
   for (const connections of CONNECTIONS) {
+    // Up to so many stay open between the reviews; twice as many are a storm.
+    const count = connections > reservations ? 2 * reservations : reservations;
     // A new process each time: its ledger is empty.
     const guard = await stage.startGuard({ source });
     try {

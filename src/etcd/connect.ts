@@ -7,13 +7,12 @@ import type { AskContext, AskedMember } from './ask-round.ts';
 import { Authentication } from './authentication.ts';
 import { systemClock } from '../sharing/clock.ts';
 import type { Clock } from '../sharing/clock.ts';
+import { ConnectionRoom } from './connection-room.ts';
 import { noAnswerWithin, TIMED_OUT } from './failure.ts';
 import type { Outcome } from './failure.ts';
 import { AnswerReader } from './member-answer.ts';
 import { requestWindow } from './member-connection.ts';
 import { MemberConnections } from './member-connections.ts';
-import { Turns } from './turns.ts';
-import type { ClusterTurns } from './turns.ts';
 import { EtcdRequestError } from './port.ts';
 import type {
   AskOptions,
@@ -25,6 +24,8 @@ import type {
 } from './port.ts';
 import { proofRound } from './proof-round.ts';
 import { moveLeaderTo } from './requests.ts';
+import { Turns } from './turns.ts';
+import type { ClusterTurns } from './turns.ts';
 import { SharedRounds } from '../sharing/shared-rounds.ts';
 import type { KeepContext, RoundKind } from '../sharing/shared-rounds.ts';
 
@@ -35,11 +36,13 @@ export interface ConnectOptions {
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
   readonly turns?: Turns;
+  readonly room?: ConnectionRoom;
 }
 
 const IDLE_MS = 5 * 60_000;
-// All clusters take turns: what is scarce is the processor of this process.
+// All clusters share them: what is scarce is this process' processor time and memory.
 const TURNS = new Turns();
+const ROOM = new ConnectionRoom();
 // The leader keeps the request's deadline as well, and may say before us that it has passed.
 const TRANSFER_TIMED_OUT = 'request timed out, leader transfer took too long';
 // From the beginning of a look. Spares whoever watches a status a new connection each time, also where a
@@ -77,12 +80,15 @@ class Etcd3Cluster implements EtcdCluster {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
     };
-    this.#connections = new MemberConnections({
-      tls: settings.tls,
-      clock: this.#clock,
-      observer,
-      lookup: oneLookUpAtATime(options.lookup ?? lookup),
-    });
+    this.#connections = new MemberConnections(
+      {
+        tls: settings.tls,
+        clock: this.#clock,
+        observer,
+        lookup: oneLookUpAtATime(options.lookup ?? lookup),
+      },
+      options.room ?? ROOM,
+    );
   }
 
   ask(
@@ -90,9 +96,10 @@ class Etcd3Cluster implements EtcdCluster {
     withinMs: number,
     { keepWarm = true, patienceMs = 0 }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
-    this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
-    const join = () =>
-      this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
+    const join = () => {
+      this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
+      return this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
+    };
     return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
   }
 
@@ -101,9 +108,10 @@ class Etcd3Cluster implements EtcdCluster {
     withinMs: number,
     { patienceMs = 0 }: ProveOptions = {},
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
-    this.#keep(endpoints, IDLE_MS);
-    const join = () =>
-      this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
+    const join = () => {
+      this.#keep(endpoints, IDLE_MS);
+      return this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
+    };
     return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
   }
 

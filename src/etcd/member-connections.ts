@@ -1,4 +1,5 @@
 import type { MemberTarget } from './client-options.ts';
+import type { ConnectionRoom, Lodger } from './connection-room.ts';
 import { MemberConnection } from './member-connection.ts';
 import type { ConnectionContext } from './member-connection.ts';
 import type { MemberEndpoint } from './port.ts';
@@ -6,21 +7,26 @@ import type { MemberEndpoint } from './port.ts';
 // How soon a connection is looked at again that was busy when it should have been closed.
 const BUSY_MS = 1000;
 
-interface Kept {
+interface Kept extends Lodger {
   readonly connection: MemberConnection;
   untilMs: number;
 }
 
-/** The connections of one cluster by address: opened on first use, closed when they have not been used for long. */
+/**
+ * The connections of one cluster by address: opened on first use, closed when they have not been
+ * used for long, or when there is no room for all clusters'.
+ */
 export class MemberConnections {
   readonly #context: ConnectionContext;
+  readonly #room: ConnectionRoom;
   readonly #kept = new Map<string, Kept>();
   #closed = false;
   #cancelSweep: (() => void) | null = null;
   #sweepAtMs = Infinity;
 
-  constructor(context: ConnectionContext) {
+  constructor(context: ConnectionContext, room: ConnectionRoom) {
     this.#context = context;
+    this.#room = room;
   }
 
   /** Keeps it for at least that long from now; null for an endpoint without an address. */
@@ -40,22 +46,30 @@ export class MemberConnections {
   close(): void {
     this.#closed = true;
     this.#cancelSweep?.();
-    for (const [key, kept] of this.#kept) this.#drop(key, kept);
+    for (const kept of this.#kept.values()) if (!kept.busy) kept.leave();
   }
 
   #add(key: string, target: MemberTarget): Kept {
     const connection = new MemberConnection(target, this.#context, () => {
-      if (this.#closed) this.#drop(key, kept);
+      // A round that runs may have made one anew after it left.
+      if (this.#closed || this.#kept.get(key) !== kept) kept.leave();
     });
-    const kept: Kept = { connection, untilMs: 0 };
+    const kept: Kept = {
+      cluster: this,
+      connection,
+      untilMs: 0,
+      get busy() {
+        return connection.busy;
+      },
+      leave: () => {
+        connection.discard();
+        if (this.#kept.get(key) === kept) this.#kept.delete(key);
+        this.#room.left(kept);
+      },
+    };
+    this.#room.enter(kept);
     this.#kept.set(key, kept);
     return kept;
-  }
-
-  #drop(key: string, kept: Kept): void {
-    if (kept.connection.busy) return;
-    kept.connection.discard();
-    this.#kept.delete(key);
   }
 
   #sweepBy(atMs: number): void {
@@ -63,16 +77,16 @@ export class MemberConnections {
     this.#cancelSweep?.();
     this.#sweepAtMs = atMs;
     const { clock } = this.#context;
-    this.#cancelSweep = clock.afterIdle(atMs - clock.now(), () => this.#sweep());
+    this.#cancelSweep = clock.afterIdle(Math.max(0, atMs - clock.now()), () => this.#sweep());
   }
 
   #sweep(): void {
     this.#sweepAtMs = Infinity;
     const nowMs = this.#context.clock.now();
     let nextMs = Infinity;
-    for (const [key, kept] of this.#kept) {
-      if (kept.untilMs <= nowMs) this.#drop(key, kept);
-      if (this.#kept.has(key)) nextMs = Math.min(nextMs, Math.max(kept.untilMs, nowMs + BUSY_MS));
+    for (const kept of this.#kept.values()) {
+      if (kept.untilMs <= nowMs && !kept.busy) kept.leave();
+      else nextMs = Math.min(nextMs, Math.max(kept.untilMs, nowMs + BUSY_MS));
     }
     if (nextMs < Infinity) this.#sweepBy(nextMs);
   }

@@ -8,18 +8,28 @@ const LOOKS_A_SECOND = 20;
 const MEMBER_MS = 2_000;
 
 /**
- * Keeps the gauges fresh without reviews: each cluster every 30 s (above 600 of them: 20 a second in
- * turn), and every second while it has reservations, so that a member that is back ends its own.
+ * Keeps the gauges fresh without reviews: each cluster every 30 s, and every second while it has
+ * reservations, so that a member that is back ends its own. Where that would be more than 20 looks a
+ * second, of either kind, they take turns.
  */
-export function refreshClusters(source: FileSource): { stop(): void } {
+export function refreshClusters(
+  source: Pick<FileSource, 'guards'>,
+  look: (guard: FileGuard) => Promise<void> = lookAt,
+): { stop(): void } {
   const busy = new Set<FileGuard>();
+  const lookedAt = new WeakMap<FileGuard, number>();
+  const tickOf = (guard: FileGuard): number => lookedAt.get(guard) ?? -1;
   let tick = 0;
   const timer = setInterval(() => {
-    const every = Math.max(EVERY_SECONDS, Math.ceil(source.guards.length / LOOKS_A_SECOND));
-    for (const [index, guard] of source.guards.entries()) {
-      const due = index % every === tick % every || guard.ledger.size > 0;
-      if (!due || busy.has(guard)) continue;
+    const { guards } = source;
+    const every = Math.max(EVERY_SECONDS, Math.ceil(guards.length / LOOKS_A_SECOND));
+    const due = guards.filter((_, index) => index % every === tick % every);
+    const reserved = guards.filter(({ ledger }) => ledger.size > 0);
+    const longestAgo = reserved.toSorted((one, other) => tickOf(one) - tickOf(other));
+    for (const guard of new Set([...due, ...longestAgo.slice(0, LOOKS_A_SECOND)])) {
+      if (busy.has(guard)) continue;
       busy.add(guard);
+      lookedAt.set(guard, tick);
       void look(guard).finally(() => busy.delete(guard));
     }
     tick += 1;
@@ -28,7 +38,7 @@ export function refreshClusters(source: FileSource): { stop(): void } {
   return { stop: () => clearInterval(timer) };
 }
 
-async function look(guard: FileGuard): Promise<void> {
+async function lookAt(guard: FileGuard): Promise<void> {
   const cluster = guard.clusterFor(null);
   const answers = await cluster.etcd.ask(cluster.endpoints, MEMBER_MS, { keepWarm: false });
   // Read after the answers: what was reserved meanwhile must not look free.

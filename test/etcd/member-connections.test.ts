@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { ConnectionRoom } from '../../src/etcd/connection-room.ts';
 import { MemberConnections } from '../../src/etcd/member-connections.ts';
 import { Observations } from './asking.ts';
 import { FakeClock } from '../sharing/fake-clock.ts';
@@ -9,12 +10,12 @@ const ENDPOINT = { pod: 'etcd-0', address: '127.0.0.1:2379' };
 const lookup = () => Promise.resolve();
 
 /** Nothing here sends a request, so nothing is connected. */
-function connections(serverName: string | null = null) {
+function connections(serverName: string | null = null, room = new ConnectionRoom()) {
   const clock = new FakeClock();
   const tls = { ca: null, cert: null, key: null, serverName };
   return {
     clock,
-    pool: new MemberConnections({ tls, clock, observer: new Observations(), lookup }),
+    pool: new MemberConnections({ tls, clock, observer: new Observations(), lookup }, room),
   };
 }
 
@@ -67,5 +68,18 @@ describe('MemberConnections', () => {
     pool.use(ENDPOINT, 1000);
     pool.close();
     expect(clock.timers).toBe(0);
+  });
+
+  it('gives way to others where there is no room: first whoever would have been closed first', async () => {
+    const room = new ConnectionRoom(2);
+    const [one, two, three] = [1, 2, 3].map(() => connections(null, room).pool);
+    const long = one?.use(ENDPOINT, 5000);
+    const brief = two?.use(ENDPOINT, 3000);
+    three?.use(ENDPOINT, 4000);
+    expect(room.size).toBe(2);
+    expect(one?.use(ENDPOINT, 0)).toBe(long);
+    expect(two?.use(ENDPOINT, 0)).not.toBe(brief);
+    for (const pool of [one, two, three]) pool?.close();
+    expect(room.size).toBe(0);
   });
 });

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/sharing/clock.ts';
 import { connectEtcd } from '../../src/etcd/connect.ts';
 import type { Outcome } from '../../src/etcd/failure.ts';
 import { requestWindow } from '../../src/etcd/member-connection.ts';
+import { ConnectionRoom } from '../../src/etcd/connection-room.ts';
 import { MemberConnections } from '../../src/etcd/member-connections.ts';
 import type { ConnectionSettings } from '../../src/etcd/port.ts';
 import { LINEARIZABLE_READ } from '../../src/etcd/requests.ts';
@@ -32,12 +33,8 @@ afterAll(() => cluster.stop());
  */
 function reader(auth: ConnectionSettings['auth']) {
   const authentication = new Authentication(auth, systemClock);
-  const connections = new MemberConnections({
-    tls: null,
-    clock: systemClock,
-    observer: new Observations(),
-    lookup,
-  });
+  const context = { tls: null, clock: systemClock, observer: new Observations(), lookup };
+  const connections = new MemberConnections(context, new ConnectionRoom());
   return {
     async read(name: string): Promise<Outcome<unknown>> {
       const [endpoint] = endpointsOf([cluster.member(name)]);
