@@ -226,6 +226,10 @@ describe('what is wrong', () => {
     ['check etcd-0 --namespace=', '--namespace needs a value'],
     ['check etcd-0 -n=', '-n needs a value'],
     ['check etcd-0 -n', '-n needs a value'],
+    ['check etcd-0 -n --', '-n needs a value'],
+    ['check -n -- etcd-0', '-n needs a value'],
+    ['status --context -- --help', '--context needs a value'],
+    ['status --namespace=--', "'--' is not the name of a namespace"],
     ['status -n -A', '-n needs a value'],
     ['status --context -Aw', '--context needs a value'],
     ['serve --metrics-token-file -nfoo', '--metrics-token-file needs a value'],
@@ -237,14 +241,31 @@ describe('what is wrong', () => {
     [
       'status -n -o -o=xml',
       '-n needs a value',
-      '-o needs a value',
+      '-o needs a value: table, json, yaml, name',
       "--output must be one of table, json, yaml, name (found 'xml')",
     ],
+    ['serve --tls-cert --tls-key k', '--tls-cert needs a value'],
+    ['serve --client-name n --client-ca', '--client-ca needs a value'],
+    ['wait --for --timeout=5m etcd-0', '--for needs a value: deletable, healthy'],
     [
-      'serve --tls-cert --tls-key k',
-      '--tls-cert needs a value',
-      '--tls-cert and --tls-key go together',
+      'wait --for --timeout',
+      '--for needs a value: deletable, healthy',
+      '--timeout needs a value',
+      'the name of a pod is missing',
     ],
+    [
+      'wait etcd-0 --for=gone --timeout=soon',
+      "--for must be one of deletable, healthy (found 'gone')",
+      "--timeout must be a duration such as 5s (found 'soon')",
+    ],
+    ['status -w=true', '-w takes no value'],
+    ['status -w=', '-w takes no value'],
+    ['status -Aw=false --via=direct', '-w takes no value'],
+    ['status -x=true', "unknown option '-x'"],
+    ['status -wx=yes', "unknown option '-x'"],
+    ['status -=x', "unknown option '-='"],
+    ['check etcd-0 -w=n word', "unknown option '-w'", "unexpected argument 'word'"],
+    ['check -w=n etcd-0', "unknown option '-w'"],
     ['serve --guards=', '--guards needs a value'],
     ['serve --role-labels=yes', '--role-labels takes no value'],
     ['status --no-watch', "unknown option '--no-watch'"],
@@ -328,7 +349,8 @@ describe('what completion offers is what is read', () => {
     const wrong = `--${name} must be one of ${values.join(', ')} (found 'frob')`;
     for (const option of [`--${name}`, ...(short === null ? [] : [`-${short}`])]) {
       const bare = problemsOf([...least, option]);
-      expect(bare).toEqual(takesValue ? [`${option} needs a value`] : []);
+      const which = values.length === 0 ? '' : `: ${values.join(', ')}`;
+      expect(bare).toEqual(takesValue ? [`${option} needs a value${which}`] : []);
       const other = problemsOf([...least, option, 'frob']);
       expect(other).not.toContain(`unknown option '${option}'`);
       expect(other.includes(wrong)).toBe(values.length > 0);

@@ -15,12 +15,13 @@ export function givenTo(command: Command<unknown>, args: readonly string[]): Giv
   const values: Values = {};
   const words: string[] = [];
   const problems: string[] = [];
+  const valueless = new Set<string>();
   for (const token of tokensOf(args, options)) {
     if (token.kind === 'positional') words.push(token.value);
-    if (token.kind === 'option') takeOption(token, options, { values, problems });
+    if (token.kind === 'option') takeOption(token, options, { values, problems, valueless });
   }
   checkWords(command, words, problems);
-  return { values, words, problems };
+  return { values, valueless, words, problems };
 }
 
 type Values = Record<string, string | boolean | string[]>;
@@ -32,22 +33,44 @@ function split(args: readonly string[], options: Options) {
   return parseArgs({ args: [...args], options, ...free }).tokens;
 }
 
-/** An option whose value was forgotten does not take the next option for it, as it would by Node. */
+/**
+ * Unlike Node, an option whose value was forgotten does not take the next option for it, and what
+ * stands behind `-w=` is a value, not one option for each letter.
+ */
 function tokensOf(args: readonly string[], options: Options): readonly Token[] {
   const found: Token[] = [];
   let rest = args;
   for (;;) {
     const tokens = split(rest, options);
-    const at = tokens.findIndex((token) => hasTakenOption(token, options));
-    const open = tokens[at];
-    if (open?.kind !== 'option') return [...found, ...tokens];
-    found.push(...tokens.slice(0, at), { ...open, value: undefined, inlineValue: undefined });
-    rest = rest.slice(open.index + 1);
+    const at = tokens.findIndex((one) => isEqualsSign(one) || hasTakenOption(one, options));
+    const wrong = tokens[at];
+    if (wrong?.kind !== 'option') return [...found, ...tokens];
+    found.push(...asMeant(tokens.slice(0, at), wrong, rest));
+    rest = rest.slice(wrong.index + 1);
   }
+}
+
+/** In place of a token that is wrong: of a group of letters, the last one is the one with the value. */
+function asMeant(
+  right: readonly Token[],
+  wrong: OptionToken,
+  args: readonly string[],
+): readonly Token[] {
+  const before = right.at(-1);
+  if (!isEqualsSign(wrong) || before?.kind !== 'option' || before.index !== wrong.index) {
+    return [...right, { ...wrong, value: undefined, inlineValue: undefined }];
+  }
+  const [, value = ''] = /=(.*)$/s.exec(args[wrong.index] ?? '') ?? [];
+  return [...right.slice(0, -1), { ...before, value, inlineValue: true }];
+}
+
+function isEqualsSign(token: Token): boolean {
+  return token.kind === 'option' && token.rawName === '-=';
 }
 
 function hasTakenOption(token: Token, options: Options): boolean {
   if (token.kind !== 'option' || token.inlineValue !== false) return false;
+  if (token.value === '--') return true;
   const [taken = ''] = token.value.split('=');
   return Object.entries(options).some(
     ([name, { short }]) =>
@@ -63,7 +86,11 @@ function valueOf({ rawName, value, inlineValue }: OptionToken): string | undefin
 function takeOption(
   token: OptionToken,
   options: Options,
-  into: { readonly values: Values; readonly problems: string[] },
+  into: {
+    readonly values: Values;
+    readonly problems: string[];
+    readonly valueless: Set<string>;
+  },
 ): void {
   const { name, rawName } = token;
   const value = valueOf(token);
@@ -74,7 +101,9 @@ function takeOption(
     if (value !== undefined) into.problems.push(`${rawName} takes no value`);
     into.values[name] = true;
   } else if (value === undefined || value === '') {
-    into.problems.push(`${rawName} needs a value`);
+    const which = option.values === undefined ? '' : `: ${option.values.join(', ')}`;
+    into.problems.push(`${rawName} needs a value${which}`);
+    into.valueless.add(name);
   } else if (option.multiple === true) {
     const before = into.values[name];
     into.values[name] = [...(Array.isArray(before) ? before : []), value];

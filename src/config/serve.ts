@@ -115,7 +115,10 @@ function tlsFiles(given: Given, prefix: 'tls' | 'metrics-tls'): ServeConfig['tls
   const certFile = text(given, `${prefix}-cert`);
   const keyFile = text(given, `${prefix}-key`);
   if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
-  if (certFile !== keyFile) given.problems.push(`--${prefix}-cert and --${prefix}-key go together`);
+  const isToldOf = given.valueless.has(`${prefix}-cert`) || given.valueless.has(`${prefix}-key`);
+  if (certFile !== keyFile && !isToldOf) {
+    given.problems.push(`--${prefix}-cert and --${prefix}-key go together`);
+  }
   return null;
 }
 
@@ -124,6 +127,7 @@ function clients(given: Given): ServeConfig['clients'] {
   const names = list(given, 'client-name');
   if (caFile !== undefined) return { caFile, names: names ?? [] };
   // Names alone would look as if they kept anybody out.
-  if (names !== null) given.problems.push('--client-name needs --client-ca');
+  const isToldOf = given.valueless.has('client-ca');
+  if (names !== null && !isToldOf) given.problems.push('--client-name needs --client-ca');
   return null;
 }

@@ -5,6 +5,8 @@ import { parseGoDuration } from '../server/request-timeout.ts';
 export interface Given {
   /** Of options, by their long names; a list where an option may be repeated. */
   readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+  /** Options that lack the value that they need, which is among the problems already. */
+  readonly valueless: ReadonlySet<string>;
   readonly words: readonly string[];
   /** Readers add here what is wrong, and go on with something harmless. */
   readonly problems: string[];

@@ -29,7 +29,7 @@ export const WAIT: Command<WaitConfig> = { options: OPTIONS, word: POD, read };
 
 function read(given: Given): WaitConfig {
   const condition = oneOf(given, 'for', CONDITIONS);
-  if (text(given, 'for') === undefined) {
+  if (text(given, 'for') === undefined && !given.valueless.has('for')) {
     given.problems.push(`--for is missing: ${CONDITIONS.join(' or ')}`);
   }
   return {
