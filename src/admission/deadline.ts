@@ -15,14 +15,29 @@ export interface Deadline {
 
 /** A tenth of the time allowed, 500 ms at most, is kept for the way back. */
 export function deadlineFor(timeoutMs: number, arrivedAtMs: number, nowMs: () => number): Deadline {
-  const allowedMs = timeoutMs - Math.min(500, timeoutMs / 10);
-  const endsAtMs = arrivedAtMs + allowedMs;
-  const remainingMs = (): number => Math.max(0, endsAtMs - nowMs());
-  const fullMemberMs = Math.min(MEMBER_LIMIT_MS, allowedMs / 3);
-  return {
-    remainingMs,
-    memberMs: () => Math.min(fullMemberMs, remainingMs()),
-    patienceMs: (rounds) => Math.max(0, remainingMs() - rounds * fullMemberMs),
-    fullMemberMs,
-  };
+  return new Countdown(timeoutMs - Math.min(500, timeoutMs / 10), arrivedAtMs, nowMs);
+}
+
+class Countdown implements Deadline {
+  readonly fullMemberMs: number;
+  readonly #endsAtMs: number;
+  readonly #nowMs: () => number;
+
+  constructor(allowedMs: number, startedAtMs: number, nowMs: () => number) {
+    this.fullMemberMs = Math.min(MEMBER_LIMIT_MS, allowedMs / 3);
+    this.#endsAtMs = startedAtMs + allowedMs;
+    this.#nowMs = nowMs;
+  }
+
+  remainingMs(): number {
+    return Math.max(0, this.#endsAtMs - this.#nowMs());
+  }
+
+  memberMs(): number {
+    return Math.min(this.fullMemberMs, this.remainingMs());
+  }
+
+  patienceMs(rounds: number): number {
+    return Math.max(0, this.remainingMs() - rounds * this.fullMemberMs);
+  }
 }
