@@ -57,7 +57,7 @@ const MESSAGES: Readonly<Record<Reason, (c: Case) => string>> = {
 /** What the caller of an allowed request should know; each fits the 256 characters of a warning. */
 export function warnings(c: Case, reason: Reason): readonly string[] {
   const { target, request } = c.situation;
-  const found = (WARNINGS[reason]?.(c) ?? []).concat(denialWarnings(c), leaderWithoutPod(c));
+  const found = [...(WARNINGS[reason]?.(c) ?? []), ...denialWarnings(c), leaderWithoutPod(c)];
   if (voterGoes(reason) && target.onEmptyDir) {
     found.push(`${pod(c)} keeps its data on an emptyDir: it goes with the pod.`);
   }

@@ -36,8 +36,12 @@ export function upperFirst(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** To see that a text is in order already, as most are, is cheaper than to put it in order. */
+const UNTIDY = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]| {2}/u;
+
 /** Texts from outside (causes, reasons) must not break the line or reach a terminal as control codes. */
 export function oneLine(text: string): string {
+  if (!UNTIDY.test(text)) return text.trim();
   return text
     .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .replaceAll(/ {2,}/g, ' ')
