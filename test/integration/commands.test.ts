@@ -372,10 +372,13 @@ describe('completion', () => {
     await terminal.type('--via=dir');
     await terminal.press('Tab');
     await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml --via=direct$/m);
+    await terminal.type('-o=ya');
+    await terminal.press('Tab');
+    await terminal.shows(/^\$ etcd-guard check --guards nobody\.yaml --via=direct -o=yaml$/m);
     await terminal.type('etc');
     await terminal.press('Tab');
     await terminal.type('1');
-    const line = /^\$ etcd-guard check --guards nobody\.yaml --via=direct etcd-1$/m;
+    const line = /^\$ etcd-guard check --guards nobody\.yaml --via=direct -o=yaml etcd-1$/m;
     expect(await terminal.shows(line)).toMatch(line);
   });
 });

@@ -38,14 +38,13 @@ export async function complete({ words }: CompleteConfig, around: Surroundings):
   return 0;
 }
 
-/** Bash takes `--via=direct` apart: `--via`, `=`, `direct`. */
+/** Bash takes `--via=direct` apart: `--via`, `=`, `direct`; and `-o=json` likewise. */
 function rejoined(words: readonly string[]): readonly string[] {
   const joined: string[] = [];
   for (const [at, word] of words.entries()) {
     const before = joined.at(-1);
     const glued = word === '=' || (words[at - 1] === '=' && before?.endsWith('=') === true);
-    if (glued && before !== undefined && before.startsWith('--'))
-      joined[joined.length - 1] = before + word;
+    if (glued && before?.startsWith('-') === true) joined[joined.length - 1] = before + word;
     else joined.push(word);
   }
   return joined;
@@ -70,19 +69,19 @@ function candidatesOf(
   const typed = words.at(-1) ?? '';
   const given = read(command, words.slice(0, -1));
   if (given.open !== null) return valuesOf(given.open, given, around);
-  if (/^--[^=]+=/.test(typed)) return gluedValues(command, { typed, given }, around);
+  if (/^-[^=]+=/.test(typed)) return gluedValues(command, { typed, given }, around);
   if (typed.startsWith('-')) return Promise.resolve(optionsOf(command, given));
   return given.words.length === 0 ? wordsOf(command, given, around) : Promise.resolve([]);
 }
 
-/** `--via=d` */
+/** `--via=d`, `-o=j` */
 async function gluedValues(
   { options }: CommandShape,
   { typed, given }: { readonly typed: string; readonly given: Given },
   around: Surroundings,
 ): Promise<Candidates> {
   const flag = typed.slice(0, typed.indexOf('='));
-  const option = options.find(({ name }) => `--${name}` === flag);
+  const option = options.find((one) => isCalled(one, flag));
   if (option?.takesValue !== true) return [];
   const values = await valuesOf(option, given, around);
   return values === 'files' ? values : values.map((one) => `${flag}=${one}`);
@@ -102,14 +101,12 @@ function read({ options }: CommandShape, before: readonly string[]): Given {
   let open: OptionShape | null = null;
   for (const word of before) {
     const [flag = '', ...value] = word.split('=');
-    const option = options.find(
-      ({ name, short }) => flag === `--${name}` || (short !== null && flag === `-${short}`),
-    );
+    const option = options.find((one) => isCalled(one, flag));
     if (open !== null) {
       values.get(open.name)?.push(word);
       open = null;
     } else if (option === undefined) {
-      words.push(word);
+      if (!word.startsWith('-')) words.push(word);
     } else {
       const known = values.get(option.name) ?? [];
       values.set(option.name, known);
@@ -118,6 +115,10 @@ function read({ options }: CommandShape, before: readonly string[]): Given {
     }
   }
   return { values, words, open };
+}
+
+function isCalled({ name, short }: OptionShape, flag: string): boolean {
+  return flag === `--${name}` || (short !== null && flag === `-${short}`);
 }
 
 function optionsOf({ options }: CommandShape, { values }: Given): readonly string[] {

@@ -23,7 +23,7 @@ _etcd_guard() {
   fi
   for line in ${'"${lines[@]}"'}; do
     # bash has taken --option=VALUE apart, and only completes VALUE.
-    case "$COMP_WORDBREAKS" in *=*) case "$line" in --*=*) line=${'"${line#*=}"'} ;; esac ;; esac
+    case "$COMP_WORDBREAKS" in *=*) case "$line" in -*=*) line=${'"${line#*=}"'} ;; esac ;; esac
     COMPREPLY+=("$line")
   done
 }
@@ -60,7 +60,7 @@ function __etcd_guard_complete
     set -l lines ($typed[1] __complete $typed[2..-1] 2>/dev/null)
     test (count $lines) -gt 0; or return
     if test $lines[-1] = :0
-        __fish_complete_path (string replace -r '^--[a-z-]+=' '' -- (commandline -ct))
+        __fish_complete_path (string replace -r '^-(?:-[a-z-]+|[a-z])=' '' -- (commandline -ct))
         return
     end
     set -e lines[-1]
