@@ -132,7 +132,7 @@ async function watchLines({ look, first }: Watching, streams: Streams): Promise<
   }
 }
 
-/** Another document for each change; an empty line between two is no part of either. */
+/** Another document for each change, one a second at most; an empty line between two is no part of either. */
 async function watchDocuments(
   { look, first }: Watching,
   output: Exclude<StatusConfig['output'], 'table'>,
@@ -148,12 +148,31 @@ async function watchDocuments(
     if (shown === undefined) continue;
     const now = withoutTimes(shown);
     if (now === last && performance.now() - writtenAtMs < SIGN_OF_LIFE_MS) continue;
-    streams.out(
-      now === last ? '\n' : `${output === 'yaml' ? '---\n' : ''}${asDocuments(shown, output)}`,
-    );
+    const text =
+      now === last ? '\n' : `${output === 'yaml' ? '---\n' : ''}${asDocuments(shown, output)}`;
+    await notBefore(writtenAtMs + WATCH_EVERY_MS, streams.stop, () => streams.out(text));
     writtenAtMs = performance.now();
     last = now;
   }
+}
+
+/** Runs it at that time, or while the program is being asked to stop, which may leave no time after it. */
+async function notBefore(timeMs: number, stop: AbortSignal, run: () => void): Promise<void> {
+  const leftMs = timeMs - performance.now();
+  if (leftMs <= 0 || stop.aborted) {
+    run();
+    return;
+  }
+  await new Promise<void>((resolve) => {
+    const now = (): void => {
+      clearTimeout(timer);
+      stop.removeEventListener('abort', now);
+      run();
+      resolve();
+    };
+    const timer = setTimeout(now, leftMs);
+    stop.addEventListener('abort', now);
+  });
 }
 
 /** A condition's time is that of the look where nobody has written it down. */

@@ -36,6 +36,64 @@ it('tells once of what keeps it from looking, however often it tries', async () 
   expect(err()).toBe('etcd-guard: the API server does not answer\n');
 });
 
+/** Looks that each find another lock; every other one takes as long as a second allows. */
+function restless() {
+  let looks = 0;
+  const twice = Promise.withResolvers<void>();
+  return {
+    first: withLocks(),
+    lookedTwice: twice.promise,
+    async look() {
+      if (looks % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 900));
+      looks += 1;
+      if (looks === 2) setImmediate(twice.resolve);
+      return withLocks(shownLock({ item: { ...shownLock().item, spec: { looks } } }));
+    },
+  };
+}
+
+function specsIn(text: string): readonly unknown[] {
+  const documents = text.split(/(?<=^\}\n)/m);
+  return documents.flatMap((one) => JSON.parse(one).locks?.[0].spec.looks ?? []);
+}
+
+describe('documents of what changes with every look', () => {
+  const SPACING_MS = 1_000;
+
+  it('are a second apart, and leave no change out', async () => {
+    const { streams, stop, out } = said();
+    const writtenAtMs: number[] = [];
+    const source = restless();
+    const timed = {
+      ...streams,
+      out: (text: string) => {
+        writtenAtMs.push(performance.now());
+        streams.out(text);
+      },
+    };
+    const watching = watch(source, 'json', timed);
+    await until('three changes are told', async () => writtenAtMs.length >= 4);
+    stop.abort();
+    await watching;
+    const gaps = writtenAtMs.slice(1).map((at, index) => at - (writtenAtMs[index] ?? 0));
+    // A timer may run off a millisecond early.
+    expect(gaps.slice(0, 3).filter((gap) => gap < SPACING_MS - 2)).toEqual([]);
+    expect(specsIn(out()).slice(0, 3)).toEqual([1, 2, 3]);
+  });
+
+  it('end with the last that was found, though no second has passed', async () => {
+    const { streams, stop, out } = said();
+    const source = restless();
+    const watching = watch(source, 'json', streams);
+    await source.lookedTwice;
+    stop.abort();
+    // At once: the program may end before anybody gets to wait.
+    expect(specsIn(out())).toEqual([1, 2]);
+    await watching;
+    expect(specsIn(out())).toEqual([1, 2]);
+  });
+});
+
 describe('locks', () => {
   const HELD = shownLock();
   const OVER = shownLock({
