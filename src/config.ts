@@ -94,7 +94,14 @@ export function parseConfig(args: readonly string[]): Config {
   if (first === '__complete') return { command: '__complete', words: rest };
   const command = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
   if (command !== undefined) return readCommand(first, command, rest);
-  return invalid(null, [`unknown command '${first}'; the commands are ${KNOWN}`]);
+  return invalid(null, [`${whatIsWrongWith(first)}; the commands are ${KNOWN}`]);
+}
+
+/** `kubectl -n shop get` is right, and so is tried here. */
+function whatIsWrongWith(first: string): string {
+  return first.startsWith('-')
+    ? `'${first}' stands before the command; options go behind it`
+    : `unknown command '${first}'`;
 }
 
 function readHelp(topic: string): Config {

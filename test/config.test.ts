@@ -290,6 +290,24 @@ describe('what is wrong', () => {
     ['check etcd-0 --guards=g --via=auto', '--guards and --via exclude each other'],
     ['check etcd-0 -n Shop', "'Shop' is not the name of a namespace"],
     ['check pods/etcd-0', "'pods/etcd-0' is not the name of a pod: write etcd-0, not pods/etcd-0"],
+    ['check shop/etcd-0', "'shop/etcd-0' is not the name of a pod: write etcd-0 -n shop"],
+    [
+      'check shop/etcd/0',
+      "'shop/etcd/0' is not the name of a pod: it takes lower-case letters, digits, - and .",
+    ],
+    ['status shop/etcd', "'shop/etcd' is not the name of an EtcdGuard: write etcd -n shop"],
+    [
+      'status etcdguard.etcd-guard.io/etcd',
+      "'etcdguard.etcd-guard.io/etcd' is not the name of an EtcdGuard: write etcd, not etcdguard.etcd-guard.io/etcd",
+    ],
+    [
+      'handoff --guard eg/etcd',
+      "'eg/etcd' is not the name of an EtcdGuard: write etcd, not eg/etcd",
+    ],
+    [
+      'handoff --guard /etcd',
+      "'/etcd' is not the name of an EtcdGuard: it takes lower-case letters, digits, - and .",
+    ],
     ['wait etcd-0', '--for is missing: deletable or healthy'],
     ['wait etcd-0 --for=gone', "--for must be one of deletable, healthy (found 'gone')"],
     ['handoff etcd-0 --to=etcd-0', "leadership can't be moved from etcd-0 to itself"],
@@ -304,7 +322,9 @@ describe('what is wrong', () => {
     ['help constructor', `no help on 'constructor'; ${KNOWN}`],
     ['__proto__', `unknown command '__proto__'; ${KNOWN}`],
     ['constructor', `unknown command 'constructor'; ${KNOWN}`],
-    ['--__proto__=x', `unknown command '--__proto__=x'; ${KNOWN}`],
+    ['--__proto__=x', `'--__proto__=x' stands before the command; options go behind it; ${KNOWN}`],
+    ['-n shop status', `'-n' stands before the command; options go behind it; ${KNOWN}`],
+    ['--guards=g', `'--guards=g' stands before the command; options go behind it; ${KNOWN}`],
     ['status --__proto__=x', "unknown option '--__proto__'"],
     [
       'status --__proto__ --constructor',

@@ -1,5 +1,12 @@
 import type { Command, Options } from './command.ts';
-import { guardsConfig, MEANT, namespaceName, podName, type GuardsConfig } from './meant.ts';
+import {
+  guardName,
+  guardsConfig,
+  MEANT,
+  namespaceName,
+  podName,
+  type GuardsConfig,
+} from './meant.ts';
 import { duration, flag, text, type Given } from './values.ts';
 
 /** `etcd-guard handoff`. */
@@ -49,7 +56,7 @@ function read(given: Given): HandOffConfig {
     guards: guardsConfig(given),
     pod,
     to,
-    guard: text(given, 'guard') ?? null,
+    guard: guardName(text(given, 'guard'), given),
     namespace: namespaceName(given),
     yes: flag(given, 'yes'),
     dryRun: flag(given, 'dry-run'),

@@ -66,14 +66,29 @@ export function namespaceName(given: Given): string | null {
 /** The pod of that name; null: none is named. */
 export function podName(name: string | undefined, { problems }: Given): string | null {
   if (name !== undefined && !OBJECT_NAME.test(name)) {
-    problems.push(`'${name}' is not the name of a pod: ${podNameHint(name)}`);
+    problems.push(`'${name}' is not the name of a pod: ${nameHint(name, POD_KINDS)}`);
   }
   return name ?? null;
 }
 
-function podNameHint(name: string): string {
-  const [, after = ''] = /^pods?\/(.+)$/.exec(name) ?? [];
-  return OBJECT_NAME.test(after)
-    ? `write ${after}, not ${name}`
-    : 'it takes lower-case letters, digits, - and .';
+/** The EtcdGuard of that name; null: none is named. One that no object can have is merely not found. */
+export function guardName(name: string | undefined, { problems }: Given): string | null {
+  if (name?.includes('/') === true) {
+    problems.push(`'${name}' is not the name of an EtcdGuard: ${nameHint(name, GUARD_KINDS)}`);
+  }
+  return name ?? null;
+}
+
+const POD_KINDS = /^(pods?|po)$/;
+/** As `status -o name` and kubectl print it, too. */
+const GUARD_KINDS = /^(etcdguards?(\.etcd-guard\.io)?|eg)$/;
+
+/** Tables and refusals say NAMESPACE/NAME, kubectl KIND/NAME. */
+function nameHint(name: string, kinds: RegExp): string {
+  const [, before = '', after = ''] = /^([^/]+)\/([^/]+)$/.exec(name) ?? [];
+  if (OBJECT_NAME.test(after)) {
+    if (kinds.test(before)) return `write ${after}, not ${name}`;
+    if (OBJECT_NAME.test(before)) return `write ${after} -n ${before}`;
+  }
+  return 'it takes lower-case letters, digits, - and .';
 }

@@ -1,5 +1,5 @@
 import type { Command, Options } from './command.ts';
-import { guardsConfig, MEANT, namespaceName, via, VIA } from './meant.ts';
+import { guardName, guardsConfig, MEANT, namespaceName, via, VIA } from './meant.ts';
 import type { GuardsConfig, Via } from './meant.ts';
 import { flag, oneOf, type Given } from './values.ts';
 
@@ -39,7 +39,7 @@ function read(given: Given): StatusConfig {
   return {
     command: 'status',
     guards: guardsConfig(given),
-    name: given.words[0] ?? null,
+    name: guardName(given.words[0], given),
     namespace,
     allNamespaces,
     via: via(given),
