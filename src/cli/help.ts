@@ -62,8 +62,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --log-level LEVEL         debug, info, warn or error (default info)
   --log-format FORMAT       json or pretty (default: pretty on a terminal, else json)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
-  --exclusive-locks         answer for ExclusiveLocks at /lock as well; in a cluster only, and turned on by
-                            deploy/webhook/components/exclusive-locks
+  --exclusive-locks         answer for ExclusiveLocks at /lock as well; in a cluster only, and turned
+                            on by deploy/webhook/components/exclusive-locks
   --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,
                             for policies that can't ask etcd; needs the right to patch pods
   --injection               give new pods what their guard's spec.inject names, at /mutate, and keep
@@ -84,11 +84,12 @@ Asks etcd and prints who leads, who is healthy, and what deleting each pod would
 NAME the ExclusiveLocks there follow, if there are any.
 
 ${WHICH_GUARDS}
-  -A, --all-namespaces
+  -A, --all-namespaces      guards of all namespaces
   -o, --output FORMAT       table, json, yaml or name (default table)
   -w, --watch               again every second, until interrupted. On a terminal the table is drawn
                             in place, and a new leader is pointed out; elsewhere it is printed once,
-                            and then a line for each change (json and yaml: a document)
+                            and then a line for each change (json and yaml: a document, one a second
+                            at most)
   --via WHO                 auto: ask etcd; where no member answers from here, show what the guard
                             has recorded (default)
                             direct: ask etcd only
