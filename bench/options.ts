@@ -22,6 +22,8 @@ export interface Lengths {
   readonly members: readonly number[];
   /** Reservations in each try: as many guards. */
   readonly reservations: number;
+  /** Clusters that are asked at once, with guards from files and in a cluster. */
+  readonly storm: { readonly files: number; readonly cluster: number };
   /** Real DELETEs of each kind. */
   readonly deletes: number;
   readonly hangs: number;
@@ -56,6 +58,7 @@ const FULL: Lengths = {
   steadyMs: 60_000,
   members: [1, 3, 5, 7],
   reservations: 128,
+  storm: { files: 500, cluster: 200 },
   deletes: 300,
   hangs: 5,
   profileMs: 20_000,
@@ -75,6 +78,7 @@ const QUICK: Lengths = {
   steadyMs: 10_000,
   members: [1, 3],
   reservations: 32,
+  storm: { files: 100, cluster: 50 },
   deletes: 20,
   hangs: 2,
   profileMs: 5_000,

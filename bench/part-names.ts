@@ -20,6 +20,7 @@ export const PARTS = {
   hang: { what: 'a member that accepts and never answers', byDefault: false },
   growth: { what: '1 to 5,000 guards in one process, from a file', byDefault: false },
   'growth-cluster': { what: '1 to 5,000 guards from a real API server', byDefault: false },
+  storm: { what: 'reviews of hundreds of clusters at once', byDefault: false },
   apiserver: { what: "a real API server's DELETE with and without the webhook", byDefault: false },
   soak: { what: 'an hour of load', byDefault: false },
 } as const satisfies Readonly<Record<string, PartDescription>>;

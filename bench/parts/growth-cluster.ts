@@ -1,15 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { PROTECTED } from '../../test/harness/admission-webhook.ts';
 import { GUARD_USER, install } from '../../test/harness/guarded-cluster.ts';
 import { startKubeApiserver, type KubeApiserver } from '../../test/harness/kube-apiserver.ts';
 import type { Bench } from '../bench.ts';
+import { makeGuards } from '../cluster-guards.ts';
 import { grow, growthRows, growthTables, type Growth } from '../growth.ts';
-import { guardDocument, namespaceOf } from '../guard-documents.ts';
-import { etcdPodManifest, runningStatus } from '../pods.ts';
 import { failed, type PartResult, type Row, type Table } from '../result.ts';
-import type { Stage } from '../stage.ts';
-
-const AT_ONCE = 16;
 
 /** Many EtcdGuards in a real API server, each with the pods of its members. */
 export async function growthCluster(bench: Bench): Promise<PartResult> {
@@ -26,7 +21,7 @@ export async function growthCluster(bench: Bench): Promise<PartResult> {
     let made = 0;
     for (const guards of bench.options.lengths.clusterGuards) {
       bench.progress(`${guards} guards in a cluster`);
-      await make(api, stage, { from: made, to: guards });
+      await makeGuards(api, stage.etcd, { from: made, to: guards });
       made = guards;
       const atRest = async (): Promise<void> => {
         const perMinute = await apiRequestsPerMinute(api, bench.options.lengths.steadyMs);
@@ -51,37 +46,6 @@ export async function growthCluster(bench: Bench): Promise<PartResult> {
     };
   } finally {
     await api.stop();
-  }
-}
-
-/** Namespaces, guards and pods of these numbers. */
-async function make(
-  api: KubeApiserver,
-  stage: Stage,
-  { from, to }: { readonly from: number; readonly to: number },
-): Promise<void> {
-  const numbers = Array.from({ length: to - from }, (_, at) => from + at).values();
-  const work = async (): Promise<void> => {
-    for (const index of numbers) await makeOne(api, stage, index);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-}
-
-async function makeOne({ admin }: KubeApiserver, { etcd }: Stage, index: number): Promise<void> {
-  const namespace = namespaceOf(index);
-  if (index > 0) {
-    await admin.create('/api/v1/namespaces', {
-      metadata: { name: namespace, labels: PROTECTED },
-    });
-  }
-  await admin.create(
-    `/apis/etcd-guard.io/v1alpha1/namespaces/${namespace}/etcdguards`,
-    guardDocument(etcd, index),
-  );
-  const pods = `/api/v1/namespaces/${namespace}/pods`;
-  for (const { name } of etcd.members) {
-    await admin.create(pods, etcdPodManifest({ name, namespace, app: 'etcd' }));
-    await admin.patch(`${pods}/${name}/status`, runningStatus());
   }
 }
 

@@ -13,6 +13,7 @@ import { memory } from './memory.ts';
 import { one } from './one.ts';
 import { reserved } from './reserved.ts';
 import { soak } from './soak.ts';
+import { storm } from './storm.ts';
 import { startup } from './startup.ts';
 
 /** How each part is measured. */
@@ -28,6 +29,7 @@ export const MEASURES: Readonly<Record<PartName, (bench: Bench) => Promise<PartR
   hang,
   growth,
   'growth-cluster': growthCluster,
+  storm,
   apiserver,
   soak,
 };

@@ -7,8 +7,8 @@ export interface Deadline {
   remainingMs(): number;
   /** For one round of calls: at most a third of the whole, and never more than is left. */
   memberMs(): number;
-  /** What may be waited so that there is enough for that many rounds afterwards. */
-  patienceMs(rounds: number): number;
+  /** How long a round may wait for its turn, and then have its full time. */
+  patienceMs(): number;
   /** What `memberMs` gives while enough is left. */
   readonly fullMemberMs: number;
 }
@@ -37,7 +37,7 @@ class Countdown implements Deadline {
     return Math.min(this.fullMemberMs, this.remainingMs());
   }
 
-  patienceMs(rounds: number): number {
-    return Math.max(0, this.remainingMs() - rounds * this.fullMemberMs);
+  patienceMs(): number {
+    return Math.max(0, this.remainingMs() - this.fullMemberMs);
   }
 }

@@ -239,7 +239,7 @@ class Hearing {
       case 'prove': {
         const asked = cluster.endpoints.filter(({ pod }) => step.pods.includes(pod));
         const proof = await cluster.etcd.prove(asked, this.#deadline.memberMs(), {
-          patienceMs: this.#deadline.patienceMs(1),
+          patienceMs: this.#deadline.patienceMs(),
         });
         return { ...situation, proof };
       }
@@ -250,8 +250,7 @@ class Hearing {
 
   async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation | 'again'> {
     const withinMs = this.#deadline.memberMs();
-    // Its own round, and one that proves what it says.
-    const patienceMs = this.#deadline.patienceMs(2);
+    const patienceMs = this.#deadline.patienceMs();
     const answers = await cluster.etcd.ask(cluster.endpoints, withinMs, { patienceMs });
     const asked = { ...situation, answers };
     const view = viewIn(asked);

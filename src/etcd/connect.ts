@@ -40,6 +40,7 @@ export interface ConnectOptions {
 }
 
 const IDLE_MS = 5 * 60_000;
+const NOT_ASKED = 'not asked, the guard was busy with other clusters';
 // All clusters share them: what is scarce is this process' processor time and memory.
 const TURNS = new Turns();
 const ROOM = new ConnectionRoom();
@@ -94,25 +95,25 @@ class Etcd3Cluster implements EtcdCluster {
   ask(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    { keepWarm = true, patienceMs = 0 }: AskOptions = {},
+    { keepWarm = true, patienceMs = null }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
     const join = () => {
       this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
       return this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
     };
-    return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
+    return this.#inTurn(join, patienceMs, () => allSay(endpoints, silent(NOT_ASKED)));
   }
 
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    { patienceMs = 0 }: ProveOptions = {},
+    { patienceMs = null }: ProveOptions = {},
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
     const join = () => {
       this.#keep(endpoints, IDLE_MS);
       return this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
     };
-    return patienceMs === 0 ? join() : this.#turns.run(join, patienceMs);
+    return this.#inTurn(join, patienceMs, () => allSay(endpoints, unproven(NOT_ASKED)));
   }
 
   async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
@@ -137,12 +138,20 @@ class Etcd3Cluster implements EtcdCluster {
     this.#connections.close();
   }
 
+  async #inTurn<T>(
+    work: () => Promise<T>,
+    patienceMs: number | null,
+    otherwise: () => T,
+  ): Promise<T> {
+    if (patienceMs === null) return work();
+    return (await this.#turns.run(work, patienceMs)) ?? otherwise();
+  }
+
   #askKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, Answer>> {
     return {
       begin: (untilMs) =>
         askRound(this.#members(endpoints), requestWindow(this.#clock, untilMs), this.#context),
-      nothing: (withinMs) =>
-        new Map(endpoints.map(({ pod }) => [pod, silent(noAnswerWithin(withinMs))])),
+      nothing: (withinMs) => allSay(endpoints, silent(noAnswerWithin(withinMs))),
     };
   }
 
@@ -150,8 +159,7 @@ class Etcd3Cluster implements EtcdCluster {
     return {
       begin: (untilMs) =>
         proofRound(this.#members(endpoints), requestWindow(this.#clock, untilMs), this.#context),
-      nothing: (withinMs) =>
-        new Map(endpoints.map(({ pod }) => [pod, unproven(noAnswerWithin(withinMs))])),
+      nothing: (withinMs) => allSay(endpoints, unproven(noAnswerWithin(withinMs))),
     };
   }
 
@@ -201,6 +209,10 @@ function keyOf(endpoints: readonly MemberEndpoint[]): string {
   let key = '';
   for (const { pod, address } of endpoints) key += `${pod} ${address},`;
   return key;
+}
+
+function allSay<T>(endpoints: readonly MemberEndpoint[], what: T): ReadonlyMap<string, T> {
+  return new Map(endpoints.map(({ pod }) => [pod, what]));
 }
 
 function silent(cause: string): Answer {

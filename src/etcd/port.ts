@@ -25,8 +25,11 @@ export interface TlsSettings {
 
 /** How long a round may wait before it begins. */
 export interface ProveOptions {
-  /** For its turn, if rounds at many clusters are wanted at once; withinMs begins after it. 0: it begins at once. */
-  readonly patienceMs?: number;
+  /**
+   * For its turn, where rounds at many clusters are wanted at once: withinMs begins with the turn, and
+   * if that does not come, nobody was asked and all are silent. null, or not given: it begins at once.
+   */
+  readonly patienceMs?: number | null;
 }
 
 /** Whom an `ask` is for. */

@@ -28,26 +28,26 @@ export class ClusterTurns {
     this.#clock = clock;
   }
 
-  /** Begins the work when its turn has come, at the latest after that many milliseconds. */
-  run<T>(work: () => Promise<T>, patienceMs: number): Promise<T> {
+  /** Does the work when its turn has come; null if it has not come after that many milliseconds. */
+  run<T>(work: () => Promise<T>, patienceMs: number): Promise<T | null> {
     if (this.#running > 0) return this.#carryOut(work);
     if (!this.#slots.tryTake()) return this.#await(work, patienceMs);
     this.#hold();
     return this.#carryOut(work);
   }
 
-  async #await<T>(work: () => Promise<T>, patienceMs: number): Promise<T> {
+  async #await<T>(work: () => Promise<T>, patienceMs: number): Promise<T | null> {
     const patience = new AbortController();
     const cancel = this.#clock.after(patienceMs, () => patience.abort());
     try {
       await this.#slots.take(patience.signal);
-      if (this.#running > 0) this.#slots.release();
-      else this.#hold();
     } catch {
-      // Out of patience.
+      return null;
     } finally {
       cancel();
     }
+    if (this.#running > 0) this.#slots.release();
+    else this.#hold();
     return this.#carryOut(work);
   }
 

@@ -11,6 +11,7 @@ const PATIENCE_MS = 5_000;
 
 interface Work {
   readonly begun: () => number;
+  readonly givenUp: () => number;
   readonly endOne: () => void;
 }
 
@@ -18,15 +19,19 @@ interface Work {
 function wanted(turns: Turns, clock: FakeClock, clusters: number, patienceMs = PATIENCE_MS): Work {
   const running: (() => void)[] = [];
   let begun = 0;
+  let givenUp = 0;
   for (let at = 0; at < clusters; at += 1) {
     const work = () =>
-      new Promise<void>((resolve) => {
+      new Promise<'done'>((resolve) => {
         begun += 1;
-        running.push(resolve);
+        running.push(() => resolve('done'));
       });
-    void turns.ofCluster(clock).run(work, patienceMs);
+    const turn = async (): Promise<void> => {
+      if ((await turns.ofCluster(clock).run(work, patienceMs)) === null) givenUp += 1;
+    };
+    void turn();
   }
-  return { begun: () => begun, endOne: () => running.shift()?.() };
+  return { begun: () => begun, givenUp: () => givenUp, endOne: () => running.shift()?.() };
 }
 
 describe('turns', () => {
@@ -57,10 +62,10 @@ describe('turns', () => {
     const first = wanted(turns, clock, 32);
     const impatient = wanted(turns, clock, 100, 100);
     await clock.advance(99);
-    expect(impatient.begun()).toBe(0);
+    expect(impatient.givenUp()).toBe(0);
     await clock.advance(1);
-    expect(impatient.begun()).toBe(100);
-    for (let at = 0; at < 100; at += 1) impatient.endOne();
+    expect(impatient.givenUp()).toBe(100);
+    expect(impatient.begun()).toBe(0);
     const next = wanted(turns, clock, 1);
     await settled();
     expect(next.begun()).toBe(0);
@@ -133,6 +138,25 @@ describe('many clusters that are asked at once', () => {
     expect(taken).toEqual(clusters.map((_, at) => (at < 32 ? 600 : 250 + 600)));
     for (const etcd of clusters) etcd.close();
     await clock.advance(1_000);
+    await listener.close();
+  });
+
+  it('are said not to have been asked when there was no time left for it', async () => {
+    const listener = await silentListener();
+    const clock = new FakeClock();
+    const turns = new Turns();
+    const others = wanted(turns, clock, 32);
+    const etcd = connectEtcd({ tls: null, auth: null }, new Observations(), { turns, clock });
+    const endpoints = [{ pod: 'etcd-0', address: listener.address }];
+    const cause = 'not asked, the guard was busy with other clusters';
+    const asked = etcd.ask(endpoints, 100, { patienceMs: 200 });
+    const proven = etcd.prove(endpoints, 100, { patienceMs: 200 });
+    await clock.advance(200);
+    expect((await asked).get('etcd-0')).toEqual({ kind: 'silent', cause });
+    expect((await proven).get('etcd-0')).toEqual({ served: false, after: null, cause });
+    expect(listener.connections()).toBe(0);
+    others.endOne();
+    etcd.close();
     await listener.close();
   });
 });
