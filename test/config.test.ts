@@ -338,6 +338,7 @@ describe('what is wrong', () => {
   it.each<[string, string]>([
     ['completion', "no completion for ''; the shells are bash, zsh, fish"],
     ['check', "'' is not the name of a pod: it takes lower-case letters, digits, - and ."],
+    ['status', "'' is not the name of an EtcdGuard: it takes lower-case letters, digits, - and ."],
   ])('%s of a variable that is not set', (command, problem) => {
     expect(problemsOf([command, ''])).toStrictEqual([problem]);
   });

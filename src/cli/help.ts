@@ -47,7 +47,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --tls-key FILE            etcd-guard makes its own: kept in a Secret, renewed in time, and written
                             to the caBundle of its webhooks; with --guards in memory only
   --client-ca FILE          let in only callers with a client certificate of this authority (PEM,
-                            reloaded when it changes): API servers that are configured to present one
+                            reloaded when it changes): API servers that are configured to present
+                            one
   --client-name NAME        and only with this common or DNS name (repeatable)
   --metrics-tls-cert FILE   HTTPS on the metrics port, reloaded when they change
   --metrics-tls-key FILE
@@ -62,8 +63,8 @@ status page over plain HTTP. Prints {"msg":"listening",...} once both are up.
   --log-level LEVEL         debug, info, warn or error (default info)
   --log-format FORMAT       json or pretty (default: pretty on a terminal, else json)
   --shutdown-delay DURATION how long to go on serving, unready, after SIGTERM (default 5s)
-  --exclusive-locks         answer for ExclusiveLocks at /lock as well; in a cluster only, and turned
-                            on by deploy/webhook/components/exclusive-locks
+  --exclusive-locks         answer for ExclusiveLocks at /lock as well; in a cluster only, and
+                            turned on by deploy/webhook/components/exclusive-locks
   --role-labels             label members' pods etcd-guard.io/role: leader, follower or learner,
                             for policies that can't ask etcd; needs the right to patch pods
   --injection               give new pods what their guard's spec.inject names, at /mutate, and keep
@@ -137,7 +138,7 @@ ${WHICH_GUARDS}
   --for CONDITION           deletable: a delete would be allowed, and etcd could be judged
                             healthy: its member is a healthy voter, by what etcd answers from here
   --timeout DURATION        (default 30s; 0 looks once)
-  --via WHO                 as for check; only for deletable
+  --via WHO                 auto (default), direct or webhook, as for check; only for deletable
 
 Examples:
   # One pod after another
@@ -151,9 +152,9 @@ Exit codes: 0 it holds, 1 not in time, 2 wrong usage, 130 by Ctrl-C.
   handoff: `Usage: etcd-guard handoff [POD] [options]
 
 Moves leadership off POD, or off whoever leads, to the follower that the guard itself would choose:
-healthy, not about to go, rather on a node that is not cordoned, then least behind. Meanwhile neither
-of the two may be deleted. Ends once a quorum of voters names the new leader. If POD does not lead,
-there is nothing to do.
+healthy, not about to go, rather on a node that is not cordoned, then least behind. Meanwhile
+neither of the two may be deleted. Ends once a quorum of voters names the new leader. If POD does
+not lead, there is nothing to do.
 
 Refused while it can't be told who leads, nobody is fit to lead instead, or another hand-off is
 under way. etcd has to be reachable from here; where it is not, this says what to run instead. In a

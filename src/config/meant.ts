@@ -73,7 +73,7 @@ export function podName(name: string | undefined, { problems }: Given): string |
 
 /** The EtcdGuard of that name; null: none is named. One that no object can have is merely not found. */
 export function guardName(name: string | undefined, { problems }: Given): string | null {
-  if (name?.includes('/') === true) {
+  if (name === '' || name?.includes('/') === true) {
     problems.push(`'${name}' is not the name of an EtcdGuard: ${nameHint(name, GUARD_KINDS)}`);
   }
   return name ?? null;
