@@ -8,6 +8,12 @@ import { FakeClock, settled } from '../sharing/fake-clock.ts';
 import { Observations } from './asking.ts';
 
 const PATIENCE_MS = 5_000;
+const AT_ONCE = 16;
+
+/** On a processor that has nothing else to do, unless `busy` says otherwise. */
+function turnsWhile(busy: { share: number } = { share: 0 }): Turns {
+  return new Turns(() => () => busy.share);
+}
 
 interface Work {
   readonly begun: () => number;
@@ -35,31 +41,42 @@ function wanted(turns: Turns, clock: FakeClock, clusters: number, patienceMs = P
 }
 
 describe('turns', () => {
-  it('are had by 32 clusters at once, and by the next when one is over', async () => {
+  it('are had by a few clusters at once, and by the next when one is over', async () => {
     const clock = new FakeClock();
-    const work = wanted(new Turns(), clock, 34);
-    expect(work.begun()).toBe(32);
+    const work = wanted(turnsWhile(), clock, AT_ONCE + 2);
+    expect(work.begun()).toBe(AT_ONCE);
     work.endOne();
     await settled();
-    expect(work.begun()).toBe(33);
+    expect(work.begun()).toBe(AT_ONCE + 1);
   });
 
   it('are over after 250 ms: waiting for a silent member takes no processor time', async () => {
     const clock = new FakeClock();
-    const work = wanted(new Turns(), clock, 64);
+    const work = wanted(turnsWhile(), clock, 2 * AT_ONCE);
     await clock.advance(249);
-    expect(work.begun()).toBe(32);
+    expect(work.begun()).toBe(AT_ONCE);
     await clock.advance(1);
-    expect(work.begun()).toBe(64);
-    for (let at = 0; at < 64; at += 1) work.endOne();
+    expect(work.begun()).toBe(2 * AT_ONCE);
+    for (let at = 0; at < 2 * AT_ONCE; at += 1) work.endOne();
     await settled();
     expect(clock.timers).toBe(0);
   });
 
+  it('go on for as long as the processor is busy with them', async () => {
+    const clock = new FakeClock();
+    const busy = { share: 0.8 };
+    const work = wanted(turnsWhile(busy), clock, 2 * AT_ONCE);
+    await clock.advance(2_000);
+    expect(work.begun()).toBe(AT_ONCE);
+    busy.share = 0.7;
+    await clock.advance(250);
+    expect(work.begun()).toBe(2 * AT_ONCE);
+  });
+
   it('are not waited for longer than patience allows, and whoever lost it has taken none', async () => {
     const clock = new FakeClock();
-    const turns = new Turns();
-    const first = wanted(turns, clock, 32);
+    const turns = turnsWhile();
+    const first = wanted(turns, clock, AT_ONCE);
     const impatient = wanted(turns, clock, 100, 100);
     await clock.advance(99);
     expect(impatient.givenUp()).toBe(0);
@@ -76,18 +93,18 @@ describe('turns', () => {
 
   it('are given back by work that fails', async () => {
     const clock = new FakeClock();
-    const turns = new Turns();
+    const turns = turnsWhile();
     for (let at = 0; at < 100; at += 1) {
       const failed = turns.ofCluster(clock).run(() => Promise.reject(new Error('it failed')), 1);
       await expect(failed).rejects.toThrow('it failed');
     }
-    expect(wanted(turns, clock, 32).begun()).toBe(32);
+    expect(wanted(turns, clock, AT_ONCE).begun()).toBe(AT_ONCE);
   });
 
   it('are shared by all who ask the same cluster, also by those who waited for one', async () => {
     const clock = new FakeClock();
-    const turns = new Turns();
-    const others = wanted(turns, clock, 32);
+    const turns = turnsWhile();
+    const others = wanted(turns, clock, AT_ONCE);
     const cluster = turns.ofCluster(clock);
     let begun = 0;
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -116,8 +133,8 @@ describe('many clusters that are asked at once', () => {
   it('are asked a few at a time, and each has its whole time from its turn on', async () => {
     const listener = await silentListener();
     const clock = new FakeClock();
-    const turns = new Turns();
-    const clusters = Array.from({ length: 40 }, () => {
+    const turns = turnsWhile();
+    const clusters = Array.from({ length: AT_ONCE + 4 }, () => {
       const settings = { tls: null, auth: null };
       return connectEtcd(settings, new Observations(), { turns, clock });
     });
@@ -128,14 +145,14 @@ describe('many clusters that are asked at once', () => {
       await etcd.ask(endpoints, 600, { patienceMs: PATIENCE_MS });
       taken.push(clock.now() - startMs);
     });
-    await until('the first have connected', () => listener.connections() >= 32);
+    await until('the first have connected', () => listener.connections() >= AT_ONCE);
     await clock.advance(249);
-    expect(listener.connections()).toBe(32);
+    expect(listener.connections()).toBe(AT_ONCE);
     await clock.advance(1);
-    await until('the others have connected', () => listener.connections() >= 40);
+    await until('the others have connected', () => listener.connections() >= AT_ONCE + 4);
     await clock.advance(600);
     await Promise.all(answers);
-    expect(taken).toEqual(clusters.map((_, at) => (at < 32 ? 600 : 250 + 600)));
+    expect(taken).toEqual(clusters.map((_, at) => (at < AT_ONCE ? 600 : 250 + 600)));
     for (const etcd of clusters) etcd.close();
     await clock.advance(1_000);
     await listener.close();
@@ -144,8 +161,8 @@ describe('many clusters that are asked at once', () => {
   it('are said not to have been asked when there was no time left for it', async () => {
     const listener = await silentListener();
     const clock = new FakeClock();
-    const turns = new Turns();
-    const others = wanted(turns, clock, 32);
+    const turns = turnsWhile();
+    const others = wanted(turns, clock, AT_ONCE);
     const etcd = connectEtcd({ tls: null, auth: null }, new Observations(), { turns, clock });
     const endpoints = [{ pod: 'etcd-0', address: listener.address }];
     const cause = 'not asked, the guard was busy with other clusters';
