@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sharing: [],
   etcd: ['decision', 'sharing'],
   telemetry: ['decision', 'etcd'],
-  admission: ['decision', 'etcd', 'telemetry'],
+  admission: ['decision', 'sharing', 'etcd', 'telemetry'],
   guards: ['decision', 'sharing', 'etcd', 'admission'],
   kubernetes: ['decision', 'sharing', 'etcd', 'admission', 'guards', 'locks', 'injection'],
   locks: ['admission', 'guards'],

@@ -7,7 +7,7 @@ export interface Deadline {
   remainingMs(): number;
   /** For one round of calls: at most a third of the whole, and never more than is left. */
   memberMs(): number;
-  /** How long a round may wait for its turn, and then have its full time. */
+  /** How long a review may wait for its turn, so that a round has its full time afterwards. */
   patienceMs(): number;
   /** What `memberMs` gives while enough is left. */
   readonly fullMemberMs: number;

@@ -16,6 +16,8 @@ export type GuardedSubject = Exclude<Subject, { kind: 'other' }>;
 
 /** The port to guards, their pods and their ledgers: files, or the Kubernetes API. */
 export interface GuardSource {
+  /** Reading waits for nothing; absent: it does. */
+  readonly atHand?: true;
   /**
    * Everything about the pod that is not asked of etcd; read anew at every call, ledger before pods.
    * Rejects with a GuardSourceError, or throws one.

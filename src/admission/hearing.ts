@@ -10,6 +10,7 @@ import type {
 } from '../decision/situation.ts';
 import type { Allow, Decision, HandOff, Step, Verdict } from '../decision/verdict.ts';
 import { EtcdRequestError } from '../etcd/port.ts';
+import type { Turns } from '../sharing/turns.ts';
 import type { Deadline } from './deadline.ts';
 import {
   GuardSourceError,
@@ -53,7 +54,15 @@ export interface HearingContext {
   readonly guards: GuardSource;
   /** Wall clock, milliseconds since the epoch. */
   readonly nowMs: () => number;
+  /** Absent: nobody else is heard at the same time. */
+  readonly turns?: Turns;
 }
+
+/** Read without etcd, so that whatever needs no etcd is decided all the same. */
+const CROWDED: Obstacle = {
+  kind: 'Unread',
+  cause: 'too many reviews came at once, and its turn to ask etcd did not come in time',
+};
 
 /**
  * Judges one request: reads ledger, pods and etcd in that order, does what `decide` asks for, and
@@ -76,6 +85,7 @@ class Hearing {
   readonly #context: HearingContext;
   readonly #deadline: Deadline;
   #handOff: HandOffState = { kind: 'none' };
+  #crowded: Obstacle | null = null;
   /** The reservation that this hearing made for a hand-off. */
   #held: Held | null = null;
 
@@ -86,17 +96,38 @@ class Hearing {
   }
 
   begin(): Judgement | Promise<Judgement> {
-    const found = this.#read();
-    if (found instanceof Promise || found.clusters.length > 0) return this.#run(found);
-    const situation = this.#situationOf(found);
-    const decision = decide(situation);
-    return isVerdict(decision) ? this.#judgement(decision, situation, []) : this.#run(found);
+    return (this.#context.guards.atHand ? this.#atOnce() : null) ?? this.#inTurn();
   }
 
-  async #run(first: Found | Promise<Found>): Promise<Judgement> {
+  /** null: a guard selects the pod. */
+  #atOnce(): Judgement | null {
+    const found = this.#read();
+    if (found instanceof Promise || found.clusters.length > 0) return null;
+    const situation = this.#situationOf(found);
+    const decision = decide(situation);
+    return isVerdict(decision) ? this.#judgement(decision, situation, []) : null;
+  }
+
+  /** The turn comes before all reading: what a decision rests on is not to grow old while it waits. */
+  async #inTurn(): Promise<Judgement> {
+    const { turns } = this.#context;
+    if (turns === undefined) return this.#run();
+    const end = await turns.take(this.#request.namespace, this.#deadline.patienceMs());
+    if (end === null) {
+      this.#crowded = CROWDED;
+      return this.#run();
+    }
+    try {
+      return await this.#run();
+    } finally {
+      end();
+    }
+  }
+
+  async #run(): Promise<Judgement> {
     let allowed = false;
     try {
-      let found = await first;
+      let found = await this.#read();
       let outcome = await this.#attempt(found, this.#situationOf(found));
       while (outcome === 'again') {
         const fresh = await this.#readAgain();
@@ -174,7 +205,7 @@ class Hearing {
       answers: null,
       proof: null,
       handOff: this.#handOff,
-      obstacle: cluster === undefined ? null : faultOf(cluster),
+      obstacle: cluster === undefined ? null : (faultOf(cluster) ?? this.#crowded),
     };
   }
 
@@ -238,9 +269,7 @@ class Hearing {
         return this.#ask(cluster, situation);
       case 'prove': {
         const asked = cluster.endpoints.filter(({ pod }) => step.pods.includes(pod));
-        const proof = await cluster.etcd.prove(asked, this.#deadline.memberMs(), {
-          patienceMs: this.#deadline.patienceMs(),
-        });
+        const proof = await cluster.etcd.prove(asked, this.#deadline.memberMs());
         return { ...situation, proof };
       }
       case 'handOff':
@@ -250,8 +279,7 @@ class Hearing {
 
   async #ask(cluster: GuardedCluster, situation: Situation): Promise<Situation | 'again'> {
     const withinMs = this.#deadline.memberMs();
-    const patienceMs = this.#deadline.patienceMs();
-    const answers = await cluster.etcd.ask(cluster.endpoints, withinMs, { patienceMs });
+    const answers = await cluster.etcd.ask(cluster.endpoints, withinMs);
     const asked = { ...situation, answers };
     const view = viewIn(asked);
     // A round cut short by the deadline tells of the deadline, not of the members.

@@ -20,9 +20,17 @@ export function askedOnceMore(
     isSilent: (answer: T) => boolean,
   ): Promise<ReadonlyMap<string, T>> => {
     const sinceMs = activeMs();
-    const answers = await ask();
+    const first = await ask();
     const wasBusy = activeMs() - sinceMs >= withinMs / 2;
-    return wasBusy && [...answers.values()].some(isSilent) ? ask() : answers;
+    if (!wasBusy || ![...first.values()].some(isSilent)) return first;
+    const second = await ask();
+    // Whoever has been heard once is not silent.
+    return new Map(
+      Array.from(second, ([pod, answer]) => [
+        pod,
+        isSilent(answer) ? (first.get(pod) ?? answer) : answer,
+      ]),
+    );
   };
   return {
     ask: (endpoints, withinMs, options) =>
@@ -31,10 +39,10 @@ export function askedOnceMore(
         () => etcd.ask(endpoints, withinMs, options),
         ({ kind }) => kind === 'silent',
       ),
-    prove: (endpoints, withinMs, options) =>
+    prove: (endpoints, withinMs) =>
       withPatience(
         withinMs,
-        () => etcd.prove(endpoints, withinMs, options),
+        () => etcd.prove(endpoints, withinMs),
         ({ served, after }) => !served || after === null,
       ),
     moveLeader: (leader, to, withinMs) => etcd.moveLeader(leader, to, withinMs),

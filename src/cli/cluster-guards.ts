@@ -1,7 +1,6 @@
 import { access as accessFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GuardsConfig } from '../config.ts';
-import { connectEtcd } from '../etcd/connect.ts';
 import { ApiError } from '../kubernetes/api/api.ts';
 import { connectKubernetes, type KubernetesConnection } from '../kubernetes/api/client-node-api.ts';
 import { ClusterReader } from '../kubernetes/guards/cluster-reader.ts';
@@ -18,9 +17,8 @@ import {
   type Scope,
   type Unprotected,
 } from '../kubernetes/guards/protection.ts';
-import { askedOnceMore } from './ask-once-more.ts';
 import { UsageError } from './backend.ts';
-import { UNOBSERVED } from './guards.ts';
+import { connectForCommand } from './connect-for-command.ts';
 import type { Surroundings } from './streams.ts';
 
 export { explained, isFromCluster, sentence } from './cluster-error.ts';
@@ -46,7 +44,7 @@ export async function openClusterGuards(
   const api = await connect(await accessFor(config, environment));
   const reader = new ClusterReader({
     api,
-    connect: (settings) => askedOnceMore(connectEtcd(settings, UNOBSERVED)),
+    connect: connectForCommand,
     nowMs: () => Date.now(),
     viewed: () => undefined,
   });

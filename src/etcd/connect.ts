@@ -20,12 +20,9 @@ import type {
   EtcdCluster,
   EtcdRequestObserver,
   MemberEndpoint,
-  ProveOptions,
 } from './port.ts';
 import { proofRound } from './proof-round.ts';
 import { moveLeaderTo } from './requests.ts';
-import { Turns } from './turns.ts';
-import type { ClusterTurns } from './turns.ts';
 import { SharedRounds } from '../sharing/shared-rounds.ts';
 import type { KeepContext, RoundKind } from '../sharing/shared-rounds.ts';
 
@@ -35,15 +32,15 @@ export interface ConnectOptions {
   readonly clock?: Clock;
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
-  readonly turns?: Turns;
   readonly room?: ConnectionRoom;
+  /** Of a command, which ends soon: its connections are kept however many they are. */
+  readonly keepsAll?: true;
 }
 
 const IDLE_MS = 5 * 60_000;
-const NOT_ASKED = 'not asked, the guard was busy with other clusters';
-// All clusters share them: what is scarce is this process' processor time and memory.
-const TURNS = new Turns();
+// All clusters share it: what is scarce is the memory of this process.
 const ROOM = new ConnectionRoom();
+const UNLIMITED = new ConnectionRoom(Infinity);
 // The leader keeps the request's deadline as well, and may say before us that it has passed.
 const TRANSFER_TIMED_OUT = 'request timed out, leader transfer took too long';
 // From the beginning of a look. Spares whoever watches a status a new connection each time, also where a
@@ -63,7 +60,6 @@ export function connectEtcd(
 class Etcd3Cluster implements EtcdCluster {
   readonly #clock: Clock;
   readonly #keepContext: KeepContext | null;
-  readonly #turns: ClusterTurns;
   readonly #context: AskContext;
   readonly #connections: MemberConnections;
   readonly #asks = new Map<string, SharedRounds<ReadonlyMap<string, Answer>>>();
@@ -76,7 +72,6 @@ class Etcd3Cluster implements EtcdCluster {
   ) {
     this.#clock = options.clock ?? systemClock;
     this.#keepContext = options.keepContext ?? null;
-    this.#turns = (options.turns ?? TURNS).ofCluster(this.#clock);
     this.#context = {
       authentication: new Authentication(settings.auth, this.#clock),
       reader: new AnswerReader(),
@@ -88,32 +83,25 @@ class Etcd3Cluster implements EtcdCluster {
         observer,
         lookup: oneLookUpAtATime(options.lookup ?? lookup),
       },
-      options.room ?? ROOM,
+      options.room ?? (options.keepsAll ? UNLIMITED : ROOM),
     );
   }
 
   ask(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    { keepWarm = true, patienceMs = null }: AskOptions = {},
+    { keepWarm = true }: AskOptions = {},
   ): Promise<ReadonlyMap<string, Answer>> {
-    const join = () => {
-      this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
-      return this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
-    };
-    return this.#inTurn(join, patienceMs, () => allSay(endpoints, silent(NOT_ASKED)));
+    this.#keep(endpoints, keepWarm ? IDLE_MS : BACKGROUND_IDLE_MS);
+    return this.#roundsOf(this.#asks, endpoints, (of) => this.#askKind(of)).join(withinMs);
   }
 
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    { patienceMs = null }: ProveOptions = {},
   ): Promise<ReadonlyMap<string, ProofAnswer>> {
-    const join = () => {
-      this.#keep(endpoints, IDLE_MS);
-      return this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
-    };
-    return this.#inTurn(join, patienceMs, () => allSay(endpoints, unproven(NOT_ASKED)));
+    this.#keep(endpoints, IDLE_MS);
+    return this.#roundsOf(this.#proofs, endpoints, (of) => this.#proofKind(of)).join(withinMs);
   }
 
   async moveLeader(leader: MemberEndpoint, to: MemberId, withinMs: number): Promise<void> {
@@ -136,15 +124,6 @@ class Etcd3Cluster implements EtcdCluster {
 
   close(): void {
     this.#connections.close();
-  }
-
-  async #inTurn<T>(
-    work: () => Promise<T>,
-    patienceMs: number | null,
-    otherwise: () => T,
-  ): Promise<T> {
-    if (patienceMs === null) return work();
-    return (await this.#turns.run(work, patienceMs)) ?? otherwise();
   }
 
   #askKind(endpoints: readonly MemberEndpoint[]): RoundKind<ReadonlyMap<string, Answer>> {

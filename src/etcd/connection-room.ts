@@ -8,12 +8,15 @@ export interface Lodger {
   /** Until then it is kept, if there is room. */
   readonly untilMs: number;
   /** Requests are running on it. */
-  readonly busy: boolean;
+  busy(): boolean;
   /** Closes it, and says so to the room; whoever needs it afterwards opens another. */
   leave(): void;
 }
 
-/** The connections of all clusters: when there are too many, the one goes that would have gone first. */
+/**
+ * The connections of all clusters: when there are too many, the one goes that would have gone first, unless
+ * requests are running on it.
+ */
 export class ConnectionRoom {
   readonly #most: number;
   readonly #lodgers = new Set<Lodger>();
@@ -43,7 +46,7 @@ export class ConnectionRoom {
   #firstToGo(forCluster: unknown): Lodger | null {
     let first: Lodger | null = null;
     for (const lodger of this.#lodgers) {
-      if (lodger.busy || lodger.cluster === forCluster) continue;
+      if (lodger.busy() || lodger.cluster === forCluster) continue;
       if (first === null || lodger.untilMs < first.untilMs) first = lodger;
     }
     return first;

@@ -46,7 +46,7 @@ export class MemberConnections {
   close(): void {
     this.#closed = true;
     this.#cancelSweep?.();
-    for (const kept of this.#kept.values()) if (!kept.busy) kept.leave();
+    for (const kept of this.#kept.values()) if (!kept.busy()) kept.leave();
   }
 
   #add(key: string, target: MemberTarget): Kept {
@@ -58,9 +58,7 @@ export class MemberConnections {
       cluster: this,
       connection,
       untilMs: 0,
-      get busy() {
-        return connection.busy;
-      },
+      busy: () => connection.busy,
       leave: () => {
         connection.discard();
         if (this.#kept.get(key) === kept) this.#kept.delete(key);
@@ -85,7 +83,7 @@ export class MemberConnections {
     const nowMs = this.#context.clock.now();
     let nextMs = Infinity;
     for (const kept of this.#kept.values()) {
-      if (kept.untilMs <= nowMs && !kept.busy) kept.leave();
+      if (kept.untilMs <= nowMs && !kept.busy()) kept.leave();
       else nextMs = Math.min(nextMs, Math.max(kept.untilMs, nowMs + BUSY_MS));
     }
     if (nextMs < Infinity) this.#sweepBy(nextMs);

@@ -23,17 +23,8 @@ export interface TlsSettings {
   readonly serverName: string | null;
 }
 
-/** How long a round may wait before it begins. */
-export interface ProveOptions {
-  /**
-   * For its turn, where rounds at many clusters are wanted at once: withinMs begins with the turn, and
-   * if that does not come, nobody was asked and all are silent. null, or not given: it begins at once.
-   */
-  readonly patienceMs?: number | null;
-}
-
 /** Whom an `ask` is for. */
-export interface AskOptions extends ProveOptions {
+export interface AskOptions {
   /** false: no review waits for it, so it does not keep the connections open. */
   readonly keepWarm?: boolean;
 }
@@ -55,7 +46,6 @@ export interface EtcdCluster {
   prove(
     endpoints: readonly MemberEndpoint[],
     withinMs: number,
-    options?: ProveOptions,
   ): Promise<ReadonlyMap<string, ProofAnswer>>;
 
   /** Sent to the leader's own endpoint; rejects with an EtcdRequestError. */

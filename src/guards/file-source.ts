@@ -35,6 +35,7 @@ export interface FileGuard {
 
 /** Guards from files: the keys of `addresses` are the pods, and the ledger is in memory. */
 export class FileSource implements GuardSource {
+  readonly atHand = true;
   readonly #context: FileSourceContext;
   #guards = new Map<string, FileGuard>();
   #byNamespace = new Map<string, FileGuard[]>();
@@ -169,7 +170,7 @@ function lazily(connect: () => EtcdCluster): EtcdCluster {
   const cluster = (): EtcdCluster => (made ??= connect());
   return {
     ask: (endpoints, withinMs, options) => cluster().ask(endpoints, withinMs, options),
-    prove: (endpoints, withinMs, options) => cluster().prove(endpoints, withinMs, options),
+    prove: (endpoints, withinMs) => cluster().prove(endpoints, withinMs),
     moveLeader: (leader, to, withinMs) => cluster().moveLeader(leader, to, withinMs),
     close: () => made?.close(),
   };

@@ -11,10 +11,10 @@ export function tracedEtcd(cluster: EtcdCluster, tracing: Tracing): EtcdCluster 
         (answers) =>
           round(answers.size, [...answers.values()].filter(({ kind }) => kind === 'status').length),
       ),
-    prove: (endpoints, withinMs, options) =>
+    prove: (endpoints, withinMs) =>
       tracing.part(
         'etcd prove',
-        () => cluster.prove(endpoints, withinMs, options),
+        () => cluster.prove(endpoints, withinMs),
         (answers) =>
           round(answers.size, [...answers.values()].filter(({ served }) => served).length),
       ),

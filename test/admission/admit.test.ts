@@ -13,6 +13,7 @@ const files = sourceOf(new FakeEtcd(PODS), loadedGuard({ pods: PODS }));
 const remote: GuardSource = { read: async (subject) => files.read(subject) };
 const away = new GuardSourceError('Refused, since the API server is away.');
 const throwing: GuardSource = {
+  atHand: true,
   read() {
     throw away;
   },

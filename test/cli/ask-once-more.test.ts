@@ -35,6 +35,21 @@ describe('a member that is silent', () => {
     expect(etcd.calls).toEqual(['ask']);
   });
 
+  it('the second time only was heard all the same', async () => {
+    const etcd = new FakeEtcd(PODS);
+    etcd.member('etcd-1').reach = 'hangs';
+    etcd.hold = (_call, at) => {
+      if (at !== 'end') return;
+      etcd.member('etcd-1').reach = 'answers';
+      etcd.member('etcd-2').reach = 'hangs';
+    };
+    let activeMs = 0;
+    const asked = askedOnceMore(etcd, () => (activeMs += WITHIN_MS));
+    const answers = await asked.ask(ENDPOINTS, WITHIN_MS);
+    expect([...answers.values()].map(({ kind }) => kind)).toEqual(['status', 'status', 'status']);
+    expect(etcd.calls).toEqual(['ask', 'ask']);
+  });
+
   it('is not asked a third time', async () => {
     const etcd = new FakeEtcd(PODS);
     etcd.member('etcd-1').reach = 'hangs';

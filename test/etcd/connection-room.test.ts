@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ConnectionRoom, type Lodger } from '../../src/etcd/connection-room.ts';
 
 interface Guest extends Lodger {
-  busy: boolean;
+  works: boolean;
 }
 
 function guest(
@@ -15,7 +15,8 @@ function guest(
   const made: Guest = {
     cluster,
     untilMs,
-    busy: false,
+    works: false,
+    busy: () => made.works,
     leave() {
       left.push(untilMs);
       room.left(made);
@@ -51,11 +52,11 @@ describe('room for connections', () => {
     const left: number[] = [];
     const busy = [1, 2, 3, 4].map((untilMs) => {
       const one = guest(room, untilMs, left);
-      one.busy = true;
+      one.works = true;
       return one;
     });
     expect(room.size).toBe(4);
-    for (const one of busy) one.busy = false;
+    for (const one of busy) one.works = false;
     guest(room, 9, left);
     expect(left).toEqual([1, 2, 3]);
     expect(room.size).toBe(2);

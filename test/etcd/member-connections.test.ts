@@ -1,8 +1,12 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 
 import { ConnectionRoom } from '../../src/etcd/connection-room.ts';
+import { requestWindow, type MemberRequest } from '../../src/etcd/member-connection.ts';
 import { MemberConnections } from '../../src/etcd/member-connections.ts';
 import { Observations } from './asking.ts';
+import { silentListener } from '../harness/loopback.ts';
 import { FakeClock } from '../sharing/fake-clock.ts';
 
 const ENDPOINT = { pod: 'etcd-0', address: '127.0.0.1:2379' };
@@ -81,5 +85,31 @@ describe('MemberConnections', () => {
     expect(two?.use(ENDPOINT, 0)).not.toBe(brief);
     for (const pool of [one, two, three]) pool?.close();
     expect(room.size).toBe(0);
+  });
+
+  it('that gave way in the middle of a round leaves none open that the round makes anew', async () => {
+    const listener = await silentListener();
+    const room = new ConnectionRoom(1);
+    const { clock, pool } = connections(null, room);
+    const sockets: Socket[] = [];
+    const request: MemberRequest<void> = {
+      method: null,
+      send: async () => {
+        const socket = connect(listener.port, listener.host);
+        sockets.push(socket);
+        await once(socket, 'connect');
+      },
+    };
+    const member = pool.use(ENDPOINT, 1000);
+    const window = requestWindow(clock, clock.now() + 1000);
+    const options = { deadline: window.deadline };
+    expect(await member?.request(request, window, options)).toMatchObject({ ok: true });
+    connections(null, room).pool.use(ENDPOINT, 2000);
+    expect(await member?.request(request, window, options)).toMatchObject({ ok: true });
+    expect(sockets).toHaveLength(2);
+    await clock.advance(1000);
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+    expect(room.size).toBe(1);
+    await listener.close();
   });
 });

@@ -73,6 +73,7 @@ const DECISIONS: Readonly<Record<Reason, Omit<Explanation, 'reason'>>> = {
       'See who answers: etcd-guard status.',
       'Without etcd-guard on the command line: kubectl delete pod POD --dry-run=server asks again, and deletes nothing.',
       'During an election it is over within seconds: try again.',
+      'Too many reviews at once: that passes too; if it comes again and again, give the guard more processor time or replicas.',
       "If members are silent for good, look at their pods, their network and the guard's TLS and password Secrets.",
       'If the pod has to go all the same: kubectl annotate pod POD etcd-guard.io/break-glass="REASON".',
     ],

@@ -12,6 +12,7 @@ import { createLogger, type DestinationStream, type Logger } from '../../telemet
 import { prettyLog } from '../../telemetry/pretty-log.ts';
 import { Recorder } from '../../telemetry/recorder.ts';
 import { systemClock } from '../../sharing/clock.ts';
+import { Turns } from '../../sharing/turns.ts';
 import { usageExit, type Backend } from '../backend.ts';
 import { accessOf } from './access.ts';
 import type { openCluster as OpenClusterFunction } from './serve-cluster.ts';
@@ -139,6 +140,7 @@ function webhookServer(
     log,
     announce,
     ...(decisions !== null && { keepDecision: (decided) => decisions.add(decided) }),
+    turns: new Turns(systemClock),
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
   });
