@@ -58,7 +58,7 @@ const FULL: Lengths = {
   steadyMs: 60_000,
   members: [1, 3, 5, 7],
   reservations: 128,
-  storm: { files: 500, cluster: 200 },
+  storm: { files: 400, cluster: 200 },
   deletes: 300,
   hangs: 5,
   profileMs: 20_000,

@@ -8,7 +8,7 @@ import { namespaceOf, writeGuards } from '../guard-documents.ts';
 import { residentMiB } from '../process-figures.ts';
 import { inMiB, inMs, noAim, type PartResult } from '../result.ts';
 import { deletionReview } from '../reviews.ts';
-import { REFUSED, type Stage } from '../stage.ts';
+import { REFUSED, SPARED, type Stage } from '../stage.ts';
 import { median } from '../statistics.ts';
 
 const WAVES = 3;
@@ -24,7 +24,8 @@ interface Wave {
 
 /**
  * A node pool that is emptied: reviews of hundreds of clusters at once, each the first of its
- * cluster, then of as many others, all within five minutes. Fails unless each of them is judged.
+ * cluster, of leaders and of followers that can be spared, then of as many others, all within five
+ * minutes. Fails unless each of them is judged. Dry runs, which reserve nothing.
  */
 export async function storm(bench: Bench): Promise<PartResult> {
   const stage = await bench.stage();
@@ -87,7 +88,7 @@ async function wavesAt(
   guard: Guard,
   { from, atOnce }: Pick<Wave, 'from' | 'atOnce'>,
 ): Promise<readonly Wave[]> {
-  const { leader } = await stage.roles();
+  const { leader, follower } = await stage.roles();
   const target = stage.targetOf(guard);
   const found: Wave[] = [];
   for (let wave = 0; wave < WAVES; wave += 1) {
@@ -95,9 +96,10 @@ async function wavesAt(
     const names: string[] = [];
     for (let index = wave * atOnce; index < (wave + 1) * atOnce; index += 1) {
       const namespace = namespaceOf(index);
-      const body = deletionReview({ name: leader, app: 'etcd', namespace, dryRun: false });
+      const [pod, expected] = index % 2 === 0 ? [leader, REFUSED] : [follower ?? '', SPARED];
+      const body = deletionReview({ name: pod, app: 'etcd', namespace, dryRun: true });
       const name = `storm ${guard.pid} ${index}`;
-      await stage.load.prepare({ name, target, body, expected: REFUSED });
+      await stage.load.prepare({ name, target, body, expected });
       names.push(name);
     }
     const { taken } = await stage.load.each(names, atOnce);
