@@ -1,5 +1,6 @@
 import { getsHandOff } from '../decision/hand-off.ts';
 import type { Guard } from '../decision/situation.ts';
+import type { Turns } from '../sharing/turns.ts';
 import type { GuardLabels, HandOffOutcome, Recorder } from '../telemetry/recorder.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import {
@@ -28,6 +29,7 @@ import { decodeReview, type AdmissionRequest, type ReviewContext } from './revie
 
 /** What answering reviews needs from outside. */
 export interface AdmitContext extends HearingContext {
+  readonly turns: Pick<Turns, 'take'>;
   readonly recorder: Recorder;
   readonly log: Logger;
   readonly announce: Announce;

@@ -55,7 +55,7 @@ export interface HearingContext {
   /** Wall clock, milliseconds since the epoch. */
   readonly nowMs: () => number;
   /** Absent: nobody else is heard at the same time. */
-  readonly turns?: Turns;
+  readonly turns?: Pick<Turns, 'take'>;
 }
 
 /** Read without etcd, so that whatever needs no etcd is decided all the same. */
@@ -63,6 +63,8 @@ const CROWDED: Obstacle = {
   kind: 'Unread',
   cause: 'too many reviews came at once, and its turn to ask etcd did not come in time',
 };
+const TOO_MANY =
+  'etcd-guard could not judge this request, since too many reviews came at once, so it is refused. Try again.';
 
 /**
  * Judges one request: reads ledger, pods and etcd in that order, does what `decide` asks for, and
@@ -111,8 +113,8 @@ class Hearing {
   /** The turn comes before all reading: what a decision rests on is not to grow old while it waits. */
   async #inTurn(): Promise<Judgement> {
     const { turns } = this.#context;
-    if (turns === undefined) return this.#run();
-    const end = await turns.take(this.#request.namespace, this.#deadline.patienceMs());
+    if (turns === undefined || goesAlready(this.#request)) return this.#run();
+    const end = await turns.take(setOf(this.#request), this.#deadline.patienceMs());
     if (end === null) {
       this.#crowded = CROWDED;
       return this.#run();
@@ -127,7 +129,7 @@ class Hearing {
   async #run(): Promise<Judgement> {
     let allowed = false;
     try {
-      let found = await this.#read();
+      let found = await this.#firstRead();
       let outcome = await this.#attempt(found, this.#situationOf(found));
       while (outcome === 'again') {
         const fresh = await this.#readAgain();
@@ -150,6 +152,16 @@ class Hearing {
     const { guards } = this.#context;
     const found = guards.read(this.#request.subject, this.#deadline.remainingMs());
     return found instanceof Promise ? this.#inTime(found, 'the guards were not read') : found;
+  }
+
+  /** Others whose turn did not come read at the same moment; it is not the API server that is to blame. */
+  async #firstRead(): Promise<Found> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      if (this.#crowded === null) throw error;
+      throw new GuardSourceError(TOO_MANY);
+    }
   }
 
   /** With a verdict in reach already, a read that fails is one more thing that is not known. */
@@ -369,6 +381,17 @@ class Hearing {
       clearTimeout(timer);
     }
   }
+}
+
+/** Needs no etcd, and must not wait: the kubelet sends its last DELETEs one after another. */
+function goesAlready({ subject }: GuardedRequest): boolean {
+  return subject.kind === 'delete' && subject.pod.terminating;
+}
+
+/** The StatefulSet of a pod, by its name: about one cluster, as far as that can be told before reading. */
+function setOf({ namespace, name, subject }: GuardedRequest): string {
+  const pod = subject.kind === 'delete' ? subject.pod.name : name;
+  return `${namespace}/${pod.replace(/-[^-]*$/, '')}`;
 }
 
 /** Nobody is chosen to lead next before it was looked who is on a cordoned node; null: it need not be. */

@@ -1,12 +1,8 @@
 import type { EtcdCluster } from '../etcd/port.ts';
-
-/** Milliseconds that this process has not spent waiting, by a clock of its own; only differences mean anything. */
-type ActiveMs = () => number;
-
-const activeOfThisProcess: ActiveMs = () => performance.eventLoopUtilization().active;
+import { activeOfThisProcess, type ActiveMs } from '../sharing/active.ts';
 
 /**
- * The same cluster, asked once more where somebody was silent while this process itself was busy for half of
+ * The same cluster, asked once more, for as long again, where somebody was silent while this process itself was busy for half of
  * the time or longer: a command has only just started, and on a crowded machine that takes seconds, which
  * would be taken for a silence of the members.
  */

@@ -1,6 +1,7 @@
 import { problemText } from '../guards/document.ts';
 import { loadGuardFiles } from '../guards/file-guards.ts';
 import { FileSource } from '../guards/file-source.ts';
+import { activeOfThisProcess } from '../sharing/active.ts';
 import { UsageError } from './backend.ts';
 import { connectForCommand } from './connect-for-command.ts';
 
@@ -11,6 +12,7 @@ export async function openGuards(files: readonly string[]): Promise<FileSource> 
   return new FileSource(loaded.guards, {
     connect: connectForCommand,
     monotonicMs: () => performance.now(),
+    activeMs: activeOfThisProcess,
     viewed: () => undefined,
   });
 }

@@ -33,7 +33,7 @@ export interface ConnectOptions {
   /** Rejects unless the host resolves. */
   readonly lookup?: (host: string) => Promise<unknown>;
   readonly room?: ConnectionRoom;
-  /** Of a command, which ends soon: its connections are kept however many they are. */
+  /** Of a command: its connections are kept however many they are. */
   readonly keepsAll?: true;
 }
 

@@ -8,17 +8,22 @@ import type {
 import { viewBeforeProof, type ClusterView } from '../decision/cluster-view.ts';
 import type { Answer, Guard, PodFacts } from '../decision/situation.ts';
 import type { ConnectionSettings, EtcdCluster } from '../etcd/port.ts';
+import type { ActiveMs } from '../sharing/active.ts';
 import { hostOf } from './address.ts';
 import { guardKey, type LoadedGuard } from './file-guards.ts';
 import { matchesLabels } from './label-selector.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 import { factsOfName, factsOfPod } from './pod-facts.ts';
 
+/** A process that was busy for so long since it asked may have heard a member too late. */
+const BUSY_MS = 1_000;
+
 /** What the source needs from outside. */
 export interface FileSourceContext {
   readonly connect: (settings: ConnectionSettings) => EtcdCluster;
   /** Milliseconds of a clock that never goes back. */
   readonly monotonicMs: () => number;
+  readonly activeMs: ActiveMs;
   /** Hears of every view that a round gave. */
   readonly viewed: (guard: Guard, view: ClusterView) => void;
 }
@@ -115,6 +120,7 @@ function fileGuard(
     close: () => etcd.close(),
     clusterFor(pod) {
       const { version, readAt, reservations } = ledger.read(pod ?? '');
+      const activeSinceMs = context.activeMs();
       const addressed = pod === null || Object.hasOwn(spec.members.addresses, pod);
       const extra = addressed ? [] : [podAt(pod, null)];
       return {
@@ -129,7 +135,11 @@ function fileGuard(
         },
         keep: async () => (ledger.keep(pod ?? '', readAt) ? 'kept' : 'conflict'),
         observed(answers, view) {
-          const ended = ledger.size > 0 && ledger.observe(readAt, statesIn(answers, pods, guard));
+          // Whom this process was too busy to hear has not gone: its reservation would end too soon.
+          const heardAll = ![...answers.values()].some(({ kind }) => kind === 'silent');
+          const trusted = heardAll || context.activeMs() - activeSinceMs < BUSY_MS;
+          const states = ledger.size > 0 && trusted ? statesIn(answers, pods, guard) : null;
+          const ended = states !== null && ledger.observe(readAt, states);
           context.viewed(guard, ended ? viewNow(answers) : view);
           return ended;
         },

@@ -6,8 +6,6 @@ const EVERY_SECONDS = 30;
 /** What all clusters together may cost, as with guards from a cluster. */
 const LOOKS_A_SECOND = 20;
 const MEMBER_MS = 2_000;
-/** Milliseconds that this process has not spent waiting; only differences mean anything. */
-const activeMs = (): number => performance.eventLoopUtilization().active;
 
 /**
  * Keeps the gauges fresh without reviews: each cluster every 30 s, and every second while it has
@@ -42,11 +40,7 @@ export function refreshClusters(
 
 async function lookAt(guard: FileGuard): Promise<void> {
   const cluster = guard.clusterFor(null);
-  const sinceMs = activeMs();
   const answers = await cluster.etcd.ask(cluster.endpoints, MEMBER_MS, { keepWarm: false });
-  const silent = [...answers.values()].some(({ kind }) => kind === 'silent');
-  // Whom this process was too busy to hear has not gone: that would end its reservation too soon.
-  if (silent && activeMs() - sinceMs >= MEMBER_MS / 2) return;
   // Read after the answers: what was reserved meanwhile must not look free.
   const { reservations } = guard.clusterFor(null);
   cluster.observed(answers, viewBeforeProof({ ...cluster, reservations }, answers));

@@ -22,8 +22,9 @@ const ofTheEventLoop: Utilization = () => {
 };
 
 /**
- * Lets reviews of a few namespaces at a time be heard, in the order in which they came; more when
- * those only wait. While one of a namespace is heard, others of it need not wait: they share its rounds.
+ * Lets work for a few groups at a time be done, in the order in which it came; for more when those only
+ * wait, and after a second in any case. While some of a group is done, more of it need not wait: it
+ * shares the rounds of etcd.
  */
 export class Turns {
   readonly #clock: Clock;
@@ -37,8 +38,8 @@ export class Turns {
   }
 
   /** null: its turn has not come within that many milliseconds. */
-  take(namespace: string, patienceMs: number): EndTurn | Promise<EndTurn | null> {
-    const group = this.#groups.get(namespace) ?? this.#add(namespace);
+  take(name: string, patienceMs: number): EndTurn | Promise<EndTurn | null> {
+    const group = this.#groups.get(name) ?? this.#add(name);
     if (group.running === 0 && group.waiting.size === 0 && this.#slots.tryTake()) {
       this.#hold(group, MOST_HOLDS);
     } else if (group.running === 0) {
@@ -47,15 +48,15 @@ export class Turns {
     return this.#enter(group);
   }
 
-  #add(namespace: string): Group {
+  #add(name: string): Group {
     const group: Group = {
-      namespace,
+      name,
       running: 0,
       waiting: new Set(),
       queueing: null,
       release: () => undefined,
     };
-    this.#groups.set(namespace, group);
+    this.#groups.set(name, group);
     return group;
   }
 
@@ -125,13 +126,12 @@ export class Turns {
 
   #forgetIfUnused(group: Group): void {
     const unused = group.running === 0 && group.waiting.size === 0 && group.queueing === null;
-    if (unused && this.#groups.get(group.namespace) === group) this.#groups.delete(group.namespace);
+    if (unused && this.#groups.get(group.name) === group) this.#groups.delete(group.name);
   }
 }
 
-/** The reviews of one namespace. */
 interface Group {
-  readonly namespace: string;
+  readonly name: string;
   running: number;
   waiting: Set<() => void>;
   queueing: AbortController | null;

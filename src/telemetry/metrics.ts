@@ -83,7 +83,7 @@ export const METRICS = {
   inFlight: {
     name: 'etcdguard_admission_requests_in_flight',
     type: 'gauge',
-    what: 'Reviews that are being judged now.',
+    what: 'Reviews that have come and are not answered yet.',
     absent: 'Never absent.',
     labels: {},
     from: EVERY,

@@ -7,6 +7,8 @@ import { Recorder } from '../../src/telemetry/recorder.ts';
 import { FakeEtcd } from '../fakes/etcd.ts';
 import { loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { deleteReview } from '../harness/guard-process.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
+import { Turns } from '../../src/sharing/turns.ts';
 
 const PODS = ['etcd-0', 'etcd-1', 'etcd-2'];
 const files = sourceOf(new FakeEtcd(PODS), loadedGuard({ pods: PODS }));
@@ -35,6 +37,7 @@ function arrived(): ReviewContext {
 function handlerOf(guards: GuardSource, ports: Partial<AdmitContext> = {}) {
   const recorder = new Recorder('test');
   const handle = createReviewHandler({
+    turns: new Turns(systemClock),
     guards,
     recorder,
     log: createLogger('error', { write: () => undefined }),

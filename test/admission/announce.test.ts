@@ -14,6 +14,8 @@ import { FakeEtcd } from '../fakes/etcd.ts';
 import { loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { deletion } from '../fakes/requests.ts';
 import { deleteReview, evictionReview, type DeletionOptions } from '../harness/guard-process.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
+import { Turns } from '../../src/sharing/turns.ts';
 
 const PODS = ['etcd-0', 'etcd-1', 'etcd-2'];
 const POD = { kind: 'Pod', namespace: 'default', name: 'etcd-0', uid: 'uid-etcd-0' };
@@ -44,6 +46,7 @@ async function announced(
 
 function handler(source: GuardSource, announce: (one: Announcement) => void) {
   return createReviewHandler({
+    turns: new Turns(systemClock),
     guards: source,
     recorder: new Recorder('test'),
     log: createLogger('error', { write: () => undefined }),

@@ -6,7 +6,7 @@ import { Turns } from '../../src/sharing/turns.ts';
 import type { Policy } from '../../src/decision/situation.ts';
 import { FakeEtcd } from '../fakes/etcd.ts';
 import { loadedGuard, sourceOf } from '../fakes/guards.ts';
-import { deletion } from '../fakes/requests.ts';
+import { deletion, eviction } from '../fakes/requests.ts';
 import { FakeClock, settled } from '../sharing/fake-clock.ts';
 
 const PODS = ['etcd-0', 'etcd-1', 'etcd-2'];
@@ -87,7 +87,7 @@ describe('in a crowd of reviews, one', () => {
       {},
       'deny Unverifiable',
     ],
-    ['of a pod that goes already may go', { terminating: true }, {}, 'allow AlreadyGoing'],
+    ['of a pod that is a mirror may go', { mirror: true }, {}, 'allow NotRunningHere'],
     ['of a pod that was never scheduled may go', { unscheduled: true }, {}, 'allow NotRunningHere'],
     [
       'breaks the glass',
@@ -98,11 +98,11 @@ describe('in a crowd of reviews, one', () => {
   ])(
     'whose turn does not come in time %s, and nobody is asked',
     async (_, target, policy, expected) => {
-      const { clock, etcd, review } = crowded({ others: 8 * AT_ONCE, target, policy });
+      const { clock, etcd, review, reads } = crowded({ others: 8 * AT_ONCE, target, policy });
       const judged = review(deletion('etcd-1'));
       await clock.advance(7_499);
       await settled();
-      expect(etcd.calls).toEqual([]);
+      expect(reads()).toBe(0);
       await clock.advance(1);
       expect(outcome(await judged)).toBe(expected);
       expect(etcd.calls).toEqual([]);
@@ -114,6 +114,47 @@ describe('in a crowd of reviews, one', () => {
     const judged = review(deletion('etcd-1'));
     await clock.advance(7_500);
     expect((await judged).verdict.message).toContain(NOT_ASKED);
+  });
+
+  it('whose turn does not come in time, and for which nothing can be read, is told why, too', async () => {
+    const { clock, review } = crowded({ others: 8 * AT_ONCE });
+    const failing: GuardSource = { read: () => Promise.reject(new Error('no answer')) };
+    const failed = review(deletion('etcd-1'), failing).catch((error: unknown) => error);
+    await clock.advance(7_500);
+    const message = expect.stringContaining('too many reviews came at once');
+    expect(await failed).toMatchObject({ name: 'GuardSourceError', message });
+  });
+
+  it('of a pod that goes already waits for nobody', async () => {
+    const { clock, etcd, files, review } = crowded({ others: 8 * AT_ONCE });
+    const deletionTimestamp = '2026-01-01T00:00:00Z';
+    const timers = clock.timers;
+    const judged = review(deletion('etcd-1', { metadata: { deletionTimestamp } }), files);
+    expect(outcome(await judged)).toBe('allow AlreadyGoing');
+    expect([clock.timers, etcd.calls]).toEqual([timers, []]);
+  });
+
+  it('shares its turn with those of its own StatefulSet, not with all of the namespace', async () => {
+    const { clock, files } = crowded();
+    const nowMs = (): number => clock.now();
+    const names: string[] = [];
+    const take = (name: string) => {
+      names.push(name);
+      return () => undefined;
+    };
+    for (const request of [
+      deletion('etcd-0'),
+      eviction('etcd-12'),
+      deletion('main-etcd-0'),
+      deletion('etcd'),
+    ]) {
+      await hear(
+        request,
+        { guards: { read: (subject) => files.read(subject) }, nowMs, turns: { take } },
+        deadlineFor(10_000, nowMs(), nowMs),
+      );
+    }
+    expect(names).toEqual(['default/etcd', 'default/etcd', 'default/main-etcd', 'default/etcd']);
   });
 
   it('that no guard selects need not wait where guards are at hand', () => {

@@ -221,6 +221,7 @@ describe('a cluster in the middle of its own upgrade', () => {
     const source = new FileSource([{ document, settings, settingsKey: '' }], {
       connect: (given) => connectEtcd(given, new Observations()),
       monotonicMs: nowMs,
+      activeMs: () => 0,
       viewed: () => undefined,
     });
     const judge = async (pod: string): Promise<string> => {

@@ -43,6 +43,7 @@ export function sourceOf(etcd: EtcdCluster, ...guards: readonly LoadedGuard[]): 
   return new FileSource(guards, {
     connect: () => etcd,
     monotonicMs: () => performance.now(),
+    activeMs: () => 0,
     viewed: () => undefined,
   });
 }

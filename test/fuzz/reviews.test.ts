@@ -9,6 +9,8 @@ import { FakeEtcd } from '../fakes/etcd.ts';
 import { loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { junk, mutate, type Json } from './mutate.ts';
 import { cases, FuzzError, must, Random, report, seedOf, Tally } from './random.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
+import { Turns } from '../../src/sharing/turns.ts';
 
 const CORPUS = join(import.meta.dirname, 'corpus/reviews');
 const FIXTURES = join(import.meta.dirname, '../fixtures/reviews');
@@ -74,6 +76,7 @@ function handler(): ReturnType<typeof createReviewHandler> {
     loadedGuard({ namespace: 'other', pods: two, policy: { leader: 'HandOff' } }),
   );
   return createReviewHandler({
+    turns: new Turns(systemClock),
     guards: source,
     recorder: new Recorder('0'),
     log: createLogger('debug', { write: (line) => void JSON.parse(line) }),

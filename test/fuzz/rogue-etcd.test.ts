@@ -42,6 +42,7 @@ async function placeOf(): Promise<Place> {
   const source = new FileSource([{ document, settings, settingsKey: '' }], {
     connect: (given) => connectEtcd(given, new Observations()),
     monotonicMs: nowMs,
+    activeMs: () => 0,
     viewed: () => undefined,
   });
   return { rogues, source };

@@ -18,6 +18,7 @@ const ENTRY: NewReservation = {
 function sourceWith(...guards: readonly LoadedGuard[]) {
   const connected: FakeEtcd[] = [];
   const viewed: string[] = [];
+  const process = { activeMs: 0 };
   const source = new FileSource(guards, {
     connect: () => {
       const etcd = new FakeEtcd(PODS);
@@ -25,6 +26,7 @@ function sourceWith(...guards: readonly LoadedGuard[]) {
       return etcd;
     },
     monotonicMs: () => 0,
+    activeMs: () => process.activeMs,
     viewed: (guard, view) => viewed.push(`${guard.name} ${view.healthyVoters}`),
   });
   const selecting = (request: ReturnType<typeof deletion>): readonly string[] =>
@@ -34,7 +36,7 @@ function sourceWith(...guards: readonly LoadedGuard[]) {
     if (cluster === undefined) throw new Error(`no guard selects ${pod}`);
     return cluster;
   };
-  return { source, connected, viewed, selecting, clusterOf };
+  return { source, connected, viewed, selecting, clusterOf, process };
 }
 
 async function reloaded(next: LoadedGuard) {
@@ -200,6 +202,19 @@ describe('what etcd answers', () => {
     made.etcd.member('etcd-1').lagEntries = 0;
     expect(await look(made)).toBe(true);
     expect(made.clusterOf('etcd-0').reservations).toEqual([]);
+  });
+
+  it('ends nothing if this process was too busy to hear its member', async () => {
+    const made = await reserved();
+    made.etcd.stop('etcd-1');
+    made.etcd.hold = (_call, at) => {
+      if (at === 'end') made.process.activeMs += 1_000;
+    };
+    expect(await look(made)).toBe(false);
+    expect(made.viewed).toEqual(['etcd 2', 'etcd 2']);
+    made.etcd.start('etcd-1');
+    expect(await look(made)).toBe(false);
+    expect(made.clusterOf('etcd-0').reservations).toHaveLength(1);
   });
 
   it('ends nothing if for a moment nobody was heard', async () => {

@@ -24,6 +24,7 @@ async function looked({ guards, reserved, seconds }: Readonly<Record<string, num
   const source = new FileSource(loaded, {
     connect: () => new FakeEtcd(PODS),
     monotonicMs: () => 0,
+    activeMs: () => 0,
     viewed: () => undefined,
   });
   const entry = { reason: 'Spared', by: 'alice', gracePeriodSeconds: 30, handOffTo: null } as const;

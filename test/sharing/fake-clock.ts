@@ -28,6 +28,15 @@ export class FakeClock implements Clock {
     return this.after(ms, run);
   }
 
+  /** Those that were to fire after exactly so long, with nothing in between that had to wait. */
+  fireNow(ms: number): void {
+    for (const timer of this.#timers) {
+      if (timer.atMs !== this.#nowMs + ms) continue;
+      this.#timers.delete(timer);
+      timer.run();
+    }
+  }
+
   async advance(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
     await settled();

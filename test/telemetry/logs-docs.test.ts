@@ -7,6 +7,8 @@ import { Recorder } from '../../src/telemetry/recorder.ts';
 import { FakeEtcd } from '../fakes/etcd.ts';
 import { loadedGuard, sourceOf } from '../fakes/guards.ts';
 import { deleteReview, evictionReview } from '../harness/guard-process.ts';
+import { systemClock } from '../../src/sharing/clock.ts';
+import { Turns } from '../../src/sharing/turns.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = readFileSync(join(ROOT, 'docs/logs.md'), 'utf8');
@@ -71,6 +73,7 @@ describe('docs/logs.md', () => {
     ];
     for (const [review, guard = { pods: PODS }] of reviews) {
       const handle = createReviewHandler({
+        turns: new Turns(systemClock),
         guards: sourceOf(new FakeEtcd(PODS), loadedGuard(guard)),
         recorder: new Recorder('test'),
         log: createLogger('debug', {

@@ -3,6 +3,7 @@ import { loadGuardFiles, type LoadedGuard } from '../../guards/file-guards.ts';
 import { FileSource } from '../../guards/file-source.ts';
 import { followGuardFiles } from '../../guards/follow.ts';
 import { refreshClusters } from '../../guards/refresh.ts';
+import { activeOfThisProcess } from '../../sharing/active.ts';
 import { Standings, StatusFromFiles } from './status-from-files.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { GuardLabels, Recorder } from '../../telemetry/recorder.ts';
@@ -53,6 +54,7 @@ function guardSource(
   const source = new FileSource(guards, {
     connect: (settings) => traces.connect(settings, recorder),
     monotonicMs: () => performance.now(),
+    activeMs: activeOfThisProcess,
     viewed(guard, view) {
       recorder.cluster({ namespace: guard.namespace, guard: guard.name }, view);
       standings.saw(guard, view);

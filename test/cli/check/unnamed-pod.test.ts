@@ -39,6 +39,7 @@ function guardsOf(
   source = new FileSource(loaded, {
     connect: () => new FakeEtcd([]),
     monotonicMs: () => 0,
+    activeMs: () => 0,
     viewed: () => undefined,
   });
   return source.guards;
