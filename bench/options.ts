@@ -57,7 +57,7 @@ const FULL: Lengths = {
   clusterGuards: [1, 100, 1_000, 5_000],
   steadyMs: 60_000,
   members: [1, 3, 5, 7],
-  reservations: 128,
+  reservations: 80,
   storm: { files: 400, cluster: 200 },
   deletes: 300,
   hangs: 5,

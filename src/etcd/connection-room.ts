@@ -1,5 +1,5 @@
 // A connection takes some 100 KB, most of it on V8's heap, of which the image has 96 MiB.
-const MOST = 384;
+const MOST = 256;
 
 /** One connection that is kept. */
 export interface Lodger {
